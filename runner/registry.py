@@ -1,0 +1,81 @@
+"""The model version in MLflow's registry, and the alias `candidate`; doing it twice changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runner.exits import Retry
+from runner.provenance import tags
+from runner.tracking import Refused, Unreachable, calling
+from tools.formats.lock import Lock
+
+ALIAS = "candidate"
+# Set after the alias: a version that has it is left alone for ever, so that moving the alias by hand lasts.
+DONE_TAG = "registration"
+DONE = "complete"
+
+
+def register(mlflow: Any, lock: Lock, mlflow_run_id: str) -> int:
+    """Make sure that the run has a version of its registered model, and return its number.
+
+    Raises:
+        Retry: MLflow is away or refuses.
+    """
+    try:
+        return int(calling(_register, mlflow, lock, mlflow_run_id))
+    except (Refused, Unreachable) as error:
+        raise Retry(
+            f"the model registry failed: {error}", "publish again when MLflow answers; the folder is in place"
+        ) from error
+
+
+def source(lock: Lock) -> str:
+    """Where the model lies, as an opaque URI: MLflow never opens it."""
+    return f"pvc://{lock.run.namespace}/{lock.run.storage.claim}/models/merged-model/{lock.model_folder}"
+
+
+def _register(mlflow: Any, lock: Lock, mlflow_run_id: str) -> int:
+    assert lock.run.publish is not None
+    name = lock.run.publish.model_name
+    version = _existing(mlflow, name, lock.sha256) or _create(mlflow, name, lock, mlflow_run_id)
+    number = int(version.version)
+    if version.tags.get(DONE_TAG) != DONE:
+        _point(mlflow, name, number)
+        mlflow.set_model_version_tag(name, str(number), DONE_TAG, DONE)
+    return number
+
+
+def _existing(mlflow: Any, name: str, run_sha256: str) -> Any:
+    """The run's version; the oldest, should two publishers on two machines ever have raced."""
+    found = [item for item in _versions(mlflow, name) if item.tags.get("run_sha256") == run_sha256]
+    return min(found, key=lambda item: int(item.version), default=None)
+
+
+def _versions(mlflow: Any, name: str) -> list[Any]:
+    found: list[Any] = []
+    token = None
+    while True:
+        page = mlflow.search_model_versions(f"name = '{name}'", page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return found
+
+
+def _create(mlflow: Any, name: str, lock: Lock, mlflow_run_id: str) -> Any:
+    if not mlflow.search_registered_models(f"name = '{name}'"):
+        mlflow.create_registered_model(name, tags={"tenant": lock.run.tenant})
+    return mlflow.create_model_version(
+        name,
+        source=source(lock),
+        run_id=mlflow_run_id,
+        tags=tags(lock),
+        description=lock.run.experiment.get("description"),
+    )
+
+
+def _point(mlflow: Any, name: str, number: int) -> None:
+    """Move the alias forward to `number`, never back."""
+    current = mlflow.get_registered_model(name).aliases.get(ALIAS)
+    if current is None or int(current) < number:
+        mlflow.set_registered_model_alias(name, ALIAS, str(number))

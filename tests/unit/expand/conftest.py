@@ -1,0 +1,21 @@
+"""A small platform of its own for each test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.platform_copy import copy_platform, expanded_platform
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """The fixture's platform without overlays."""
+    return copy_platform(tmp_path / "platform")
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Path:
+    """The fixture's platform with all its overlays."""
+    return expanded_platform(tmp_path / "platform")

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.platform_copy import ROOT
+from tools.expand import base, patches, sizing
+
+BASES = ROOT / "base" / "training"
+VERSIONS = sorted(path.name for path in BASES.iterdir() if path.is_dir())
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_released_base_is_as_it_was(version: str) -> None:
+    """Overlays are locked to it: make the next version (cp -r) instead of editing this one."""
+    assert base.check(ROOT, version) == []
+
+
+def test_what_patches_leave_out_is_what_the_base_says() -> None:
+    """The tools' idea of the base, by which they leave equal values out, is the base's own."""
+    job = yaml.safe_load((BASES / "v1/job.yaml").read_text())
+    publish = yaml.safe_load((BASES / "v1/publish.yaml").read_text())
+    pod = job["spec"]["template"]["spec"]
+    claims = {volume["name"]: volume["persistentVolumeClaim"]["claimName"] for volume in pod["volumes"][1:3]}
+    assert (job["metadata"]["name"], publish["metadata"]["name"]) == (patches.TRAINING, patches.PUBLISH)
+    assert pod["nodeSelector"] == patches.BASE_NODE_SELECTOR
+    assert {pod["securityContext"][key] for key in ("runAsUser", "runAsGroup", "fsGroup")} == {patches.BASE_ID}
+    assert claims == {"base-models": patches.BASE_MODELS_CLAIM, "storage": patches.BASE_STORAGE_CLAIM}
+    limits = pod["containers"][0]["resources"]["limits"]
+    assert limits["cpu"] == str(sizing.CPUS_PER_GPU)
+    assert limits["memory"] == f"{sizing.MEMORY_GIB_PER_GPU}Gi"
+    assert publish["spec"]["activeDeadlineSeconds"] == sizing.PUBLISH_DEADLINE_SECONDS
+    merging = publish["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]
+    assert merging["memory"] == f"{sizing.PUBLISH_MEMORY_GIB}Gi"
+
+
+@pytest.mark.parametrize("file", sorted((BASES / "v1").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_base_file_begins_with_what_it_is_and_how_to_check_it(file: Path) -> None:
+    """A person who opens it first reads what it is for."""
+    head = [line for line in file.read_text().splitlines()[:5] if line.startswith("#")]
+    assert head
+    assert any("ft render" in line for line in head)
+
+
+def test_the_training_job_cannot_write_published_models() -> None:
+    """Only the publish Job mounts models/merged-model."""
+    text = (BASES / "v1/job.yaml").read_text()
+    paths = [
+        mount["mountPath"]
+        for mount in yaml.safe_load(text)["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
+    ]
+    assert not any(path.startswith("/storage/models/merged") for path in paths)
+    assert "/storage" not in paths

@@ -1,0 +1,52 @@
+"""Released bases stay as they were: each `base/training/v<N>` has a list of hashes beside it.
+
+An overlay names its base and nothing more of it, so an edited base would change runs that are long authorized, and make
+every finished Job OutOfSync. A change is a new folder, `v<N+1>`, to which an environment's `base:` is then moved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from tools.expand.overlay import BASES
+from tools.findings import Finding, compose
+
+
+def listing(folder: Path) -> str:
+    """The hashes of a folder's files as `sha256sum` prints them, sorted by name."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    rows = (
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder.parent).as_posix()}"
+        for path in files
+    )
+    return "".join(f"{row}\n" for row in rows)
+
+
+def check(root: Path, version: str) -> list[Finding]:
+    """Faults of one base: missing, without hashes, or other than its hashes say."""
+    folder, frozen = root / BASES / version, root / BASES / f"{version}.sha256"
+    file = f"{BASES}/{version}.sha256"
+    if not (folder / "kustomization.yaml").is_file():
+        return [_finding(file, 1, f"there is no {BASES}/{version}/kustomization.yaml", "put the base back")]
+    if not frozen.is_file():
+        return [_finding(file, 1, f"no hashes of {BASES}/{version}", _how_to_freeze(version))]
+    expected, found = frozen.read_text().splitlines(), listing(folder).splitlines()
+    following = f"v{int(version.removeprefix('v')) + 1}"
+    remedy = f"put it back and make {following} (cp -r {BASES}/{version} {BASES}/{following})"
+    faults = [
+        _finding(file, 1 + index, f"{row.split('  ')[-1]} differs from its hash, or is gone", remedy)
+        for index, row in enumerate(expected)
+        if row not in found
+    ]
+    names = {row.split("  ")[-1] for row in expected}
+    added = [row.split("  ")[-1] for row in found if row.split("  ")[-1] not in names]
+    return faults + [_finding(file, 1, f"{name} was added to a released base", remedy) for name in added]
+
+
+def _how_to_freeze(version: str) -> str:
+    return f"before its first overlay: cd {BASES} && sha256sum {version}/* > {version}.sha256"
+
+
+def _finding(file: str, line: int, found: str, remedy: str) -> Finding:
+    return Finding(file, line, 1, "expand-base", "error", compose(found, "files as they were released", remedy))

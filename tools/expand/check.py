@@ -1,0 +1,133 @@
+"""Regenerates every overlay from its lock and compares both ways: nothing changed, missing, left over or unaccounted for.
+
+An experiment without an overlay is no fault: nobody has authorized it yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tools.expand import base, locks, overlay, tenant
+from tools.expand.experiments import differences
+from tools.findings import Finding, compose
+from tools.formats.experiment import Experiment
+from tools.formats.lock import Lock, is_sealed
+from tools.formats.parse import parse
+from tools.formats.tenant_lock import TenantLock
+from tools.formats.tenant_lock import digest as tenant_digest
+from tools.repository import Repository
+from tools.validate import Result
+
+_REMEDY = "restore it from git; only the bot writes here"
+
+
+def check(repository: Repository) -> Result:
+    """All locks, and all faults of overlays/ and of the bases that they use, sorted by place."""
+    bases: set[str] = set()
+    findings = list(_strangers(repository))
+    runs, tenants = locks.runs(repository), locks.tenants(repository)
+    for folder in runs:
+        findings += _run(repository, folder, bases)
+    for folder in tenants:
+        findings += _tenant(repository, folder)
+    for version in sorted(bases):
+        findings += base.check(repository.root, version)
+    files = [f"{folder}/{overlay.LOCK_FILE}" for folder in runs] + [
+        f"{folder}/{tenant.LOCK_FILE}" for folder in tenants
+    ]
+    return Result(files, sorted(findings))
+
+
+def _strangers(repository: Repository) -> Iterator[Finding]:
+    """Whatever lies in overlays/ where only folders of generated files may."""
+    root = repository.root / locks.OVERLAYS
+    levels = (root, *locks.folders(root), *(child for parent in locks.folders(root) for child in locks.folders(parent)))
+    for level in levels:
+        known = {path.name for path in locks.folders(level)}
+        for path in sorted(level.iterdir()) if level.is_dir() else []:
+            if path.name not in known:
+                yield _leftover(repository, path)
+
+
+def _run(repository: Repository, folder: str, bases: set[str]) -> Iterator[Finding]:
+    file = f"{folder}/{overlay.LOCK_FILE}"
+    parsed = locks.read(repository, folder)
+    lock = parsed.value
+    if lock is None or parsed.findings:
+        yield from parsed.findings
+        return
+    if not is_sealed(lock):
+        found = "sha256 and run_id are not those of `run`"
+        yield parsed.document.finding(("sha256",), "expand-hash", found, "a lock as `ft expand` made it", _REMEDY)
+    elif overlay.folder(lock.run) != folder:
+        found = f"the lock belongs to {overlay.folder(lock.run)}"
+        yield parsed.document.finding(("run", "name"), "expand-path", found, "each lock in its own folder", _REMEDY)
+    else:
+        bases.add(lock.run.base)
+        yield from _compare(repository, folder, overlay.files(lock))
+        yield from _experiment(repository, lock, file)
+
+
+def _experiment(repository: Repository, lock: Lock, file: str) -> Iterator[Finding]:
+    """The experiment that the lock was made of must still say the same."""
+    source = f"experiments/{lock.run.tenant}/{lock.run.name}.yaml"
+    if not (repository.root / source).is_file():
+        found, remedy = f"{source} is gone", "put the experiment back; `state: cancelled` in it removes the overlay"
+        yield Finding(
+            file, 1, 1, "expand-experiment", "error", compose(found, "an experiment for each overlay", remedy)
+        )
+        return
+    parsed = parse(Experiment, repository.document(source))
+    if parsed.value is None or parsed.findings:
+        yield from parsed.findings
+    elif changed := differences(parsed.value, lock):
+        found = f"{', '.join(changed)} changed after the experiment was authorized ({file})"
+        remedy = "copy it to a file with a new name and undo the change here"
+        yield parsed.document.finding((changed[0],), "expand-experiment", found, "changes of state and attempt", remedy)
+
+
+def _tenant(repository: Repository, folder: str) -> Iterator[Finding]:
+    parsed = parse(TenantLock, repository.document(f"{folder}/{tenant.LOCK_FILE}"))
+    lock = parsed.value
+    if lock is None or parsed.findings:
+        yield from parsed.findings
+    elif lock.sha256 != tenant_digest(lock.content):
+        found = "sha256 is not that of `content`"
+        yield parsed.document.finding(("sha256",), "expand-hash", found, "a lock as `ft expand` made it", _REMEDY)
+    elif tenant.folder(lock.content) != folder:
+        found = f"the lock belongs to {tenant.folder(lock.content)}"
+        yield parsed.document.finding(("content", "name"), "expand-path", found, "each lock in its own folder", _REMEDY)
+    else:
+        yield from _compare(repository, folder, tenant.files(lock))
+
+
+def _compare(repository: Repository, folder: str, expected: Mapping[str, bytes]) -> Iterator[Finding]:
+    """The folder against the files that its lock gives."""
+    root = repository.root / folder
+    for path in sorted(root.iterdir()):
+        if path.name not in expected or path.is_symlink() or not path.is_file():
+            yield _leftover(repository, path)
+    for name, content in expected.items():
+        path = root / name
+        if not path.exists():
+            found = f"{name} is missing"
+            yield Finding(f"{folder}/{name}", 1, 1, "expand-missing", "error", compose(found, "all files", _REMEDY))
+        elif path.is_file() and (found_bytes := path.read_bytes()) != content:
+            yield _different(f"{folder}/{name}", found_bytes, content)
+
+
+def _leftover(repository: Repository, path: Path) -> Finding:
+    file = path.relative_to(repository.root).as_posix()
+    message = compose(f"{path.name} is no generated file", "what `ft expand` writes and nothing else", "delete it")
+    return Finding(file, 1, 1, "expand-leftover", "error", message)
+
+
+def _different(file: str, found: bytes, expected: bytes) -> Finding:
+    """The first line that differs."""
+    there, wanted = found.decode("utf-8", "replace").split("\n"), expected.decode().split("\n")
+    pairs = enumerate(zip(there, wanted, strict=False))
+    line = next((index for index, (a, b) in pairs if a != b), min(len(there), len(wanted)) - 1)
+    allowed = f'"{wanted[line].strip()}", which its lock gives'
+    message = compose(f'"{there[line].strip()}"', allowed, _REMEDY)
+    return Finding(file, line + 1, 1, "expand-changed", "error", message)

@@ -1,0 +1,56 @@
+"""What a run's containers ask of a node, where that differs from the base: numbers of the lock in, quantities out."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import Any
+
+from tools.formats.lock import LockedRun
+
+GIB = 1024**3
+GPU = "nvidia.com/gpu"
+
+# base/training/v1 is sized for one GPU; more of them read, tokenise and hold proportionally more.
+CPUS_PER_GPU = 8
+MEMORY_GIB_PER_GPU = 64
+
+# Without a GPU: small models, the demo, tests. Requests are small enough for a node with two cores.
+CPU_ONLY: dict[str, Any] = {
+    "requests": {"cpu": "1", "memory": "4Gi", "ephemeral-storage": "2Gi", GPU: None},
+    "limits": {"cpu": "4", "memory": "12Gi", GPU: None},
+}
+
+PUBLISH_MEMORY_GIB = 8
+PUBLISH_DEADLINE_SECONDS = 3600
+_PYTHON_AND_TORCH_GIB = 4
+_WEIGHTS_IN_MEMORY = 2  # the base and the merged weights at once, at worst
+_PASSES = 4  # read the base, write the merged, hash it, load it for certification
+_BYTES_PER_SECOND = 100_000_000  # NFS over 1 Gbit/s
+_START_SECONDS = 600
+_ROUND_SECONDS = 600
+
+
+def training(gpus: int) -> dict[str, Any]:
+    """Differences of the training container's `resources` from the base; empty for one GPU, None removes a key."""
+    if gpus == 0:
+        return CPU_ONLY
+    if gpus == 1:
+        return {}
+    amount = {"cpu": str(CPUS_PER_GPU * gpus), "memory": f"{MEMORY_GIB_PER_GPU * gpus}Gi", GPU: str(gpus)}
+    return {"requests": amount, "limits": amount}
+
+
+def publish_memory_gib(run: LockedRun) -> int:
+    """Memory of the publish container, GiB: the weights twice and the interpreter, never less than the base's."""
+    needed = _PYTHON_AND_TORCH_GIB + ceil(_WEIGHTS_IN_MEMORY * _model_bytes(run) / GIB)
+    return max(PUBLISH_MEMORY_GIB, needed)
+
+
+def publish_deadline_seconds(run: LockedRun) -> int:
+    """Longest time of the publish Job, seconds: four passes over the weights at 100 MB/s, never less than the base's."""
+    needed = _START_SECONDS + _PASSES * _model_bytes(run) / _BYTES_PER_SECOND
+    return max(PUBLISH_DEADLINE_SECONDS, ceil(needed / _ROUND_SECONDS) * _ROUND_SECONDS)
+
+
+def _model_bytes(run: LockedRun) -> int:
+    return sum(file.size for file in run.model.files.values())

@@ -1,0 +1,53 @@
+"""`overlays/<env>/_tenants/<tenant>/lock.yaml`: what one tenant gets in one environment, completely resolved."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from tools.formats.base import Label, RelativePath, Sha256, Strict
+
+
+class AllowedModel(Strict):
+    """One base model that the tenant may use, as people in the namespace need to know it."""
+
+    name: Label
+    path: Annotated[RelativePath, Field(description="Folder below /storage/models/base-model/")]
+    source: str
+    revision: str
+    licence: str
+    template: str
+    context_length: Annotated[int, Field(ge=1, description="Tokens")]
+
+
+class TenantContent(Strict):
+    """Everything that decides what the tenant's folder holds."""
+
+    name: Label
+    environment: Label
+    namespace: Label
+    tenant: Annotated[dict[str, Any], Field(description="tenants/<tenant>/tenant.yaml as written")]
+    models: list[AllowedModel]
+
+
+class TenantLock(Strict):
+    """The content with its hash."""
+
+    version: Literal[1]
+    sha256: Sha256
+    content: TenantContent
+
+
+def digest(content: TenantContent) -> str:
+    """SHA-256 (64 hexadecimal digits) of the canonical JSON: sorted keys, no spaces, UTF-8."""
+    plain = content.model_dump(mode="json")
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def seal(content: TenantContent) -> TenantLock:
+    """The lock of a tenant's content."""
+    return TenantLock(version=1, sha256=digest(content), content=content)

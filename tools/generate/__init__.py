@@ -1,0 +1,1 @@
+"""Generators of committed files; CI runs each with `--check` and fails on any difference."""

@@ -1,0 +1,197 @@
+"""Plans experiments: resolves each and puts the formulas' answers together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from tools.errors import UsageError
+from tools.expand.sizing import CPU_ONLY
+from tools.formats.dataset import Dataset
+from tools.formats.experiment import Experiment
+from tools.formats.gpus import GpuType
+from tools.formats.lock import Lock
+from tools.plan import memory
+from tools.plan.difference import nearest
+from tools.plan.disk import disk
+from tools.plan.estimate import Cut, Plan
+from tools.plan.fit import changes, verdict
+from tools.plan.hours import duration
+from tools.plan.lengths import share_over
+from tools.plan.memory import GIB
+from tools.plan.quota import approvals, gpu_hours, shares
+from tools.plan.steps import packs, training_steps
+from tools.plan.workload import Workload, workload
+from tools.repository import Repository
+from tools.resolve import resolve
+
+
+@dataclass
+class Planner:
+    """Plans experiments of one repository; what several plans share is read once."""
+
+    repository: Repository
+    _overlays: dict[tuple[str, str], list[Lock]] = field(default_factory=dict, repr=False)
+    _written: dict[str, list[tuple[str, str, Mapping[str, Any]]]] = field(default_factory=dict, repr=False)
+
+    def plan(self, file: str) -> Plan:
+        """The plan of an experiment without findings; of its lock where it has an overlay.
+
+        Raises:
+            UsageError: something that it names is missing.
+        """
+        lock = self._lock(file)
+        run = lock.run
+        datasets = self._datasets(lock)
+        work = self._work(lock)
+        steps = training_steps(datasets, run.settings, gpus=run.resources.gpus, nodes=run.resources.nodes)
+        need = disk(work, steps, run.model, merge=run.publish is not None and run.publish.merge)
+        device, limit, gpu = self._device(lock)
+        tenant, gpus = self.repository.tenant(run.tenant), self.repository.gpus
+        if tenant is None:
+            raise UsageError(f"there is no valid tenants/{run.tenant}/tenant.yaml; run `ft validate tenants`")
+        others = [other for other in self._locks(run.environment, run.tenant) if other.run.name != run.name]
+        kept = sum(self._stored(other) for other in others)
+        found = memory.parts(work)
+        tight = verdict(memory.total(found), limit) != "fits"
+        return Plan(
+            file=file,
+            lock=lock,
+            work=work,
+            steps=steps,
+            cuts=tuple(_cut(name, dataset, work) for name, dataset in zip(_names(lock), datasets, strict=True)),
+            parts=tuple(found),
+            device=device,
+            limit=limit,
+            changes=tuple(changes(work)) if tight else (),
+            disk=need,
+            duration=duration(work, steps, gpu),
+            planned_gpu_hours=gpu_hours(run),
+            price=gpu.price_per_hour if gpu else 0.0,
+            currency=gpus.currency if gpus else "",
+            shares=tuple(shares(run, tenant, others, (kept / GIB, need.peak / GIB), self.repository.locks.month)),
+            approvals=tuple(
+                approvals(run, tenant, self.repository.platform.admins if self.repository.platform else [])
+            ),
+            difference=nearest(_leaves_of(Experiment.model_validate(run.experiment)), self._earlier(file)),
+            notes=(*_state(lock), *steps.notes, *_notes(work, run.settings)),
+        )
+
+    def _lock(self, file: str) -> Lock:
+        """The lock of its overlay, which is what runs, or the one that it would get."""
+        tenant, name = file.split("/")[1], file.split("/")[2].removesuffix(".yaml")
+        for found in self.repository.locks.of(tenant, name):
+            lock = self.repository.optional(found.file, Lock)
+            if lock is not None:
+                return lock
+        return resolve(self.repository, tenant, name, self.repository.experiment(file))
+
+    def _datasets(self, lock: Lock) -> list[Dataset]:
+        found = (self.repository.dataset(lock.run.tenant, dataset.name) for dataset in lock.run.datasets)
+        return [dataset for dataset in found if dataset is not None]
+
+    def _work(self, lock: Lock) -> Workload:
+        model = self.repository.model(lock.run.model.name)
+        if model is None:
+            raise UsageError(f"there is no valid catalog/models/{lock.run.model.name}.yaml; run `ft validate catalog`")
+        run, experiment = lock.run, Experiment.model_validate(lock.run.experiment)
+        return workload(
+            model.architecture,
+            self._datasets(lock),
+            run.settings,
+            method=experiment.method,
+            stage=experiment.stage,
+            gpus=run.resources.gpus,
+            nodes=run.resources.nodes,
+        )
+
+    def _device(self, lock: Lock) -> tuple[str, float, GpuType | None]:
+        if lock.run.resources.gpus == 0:
+            return "CPU container", _cpu_limit(), None
+        environment, gpus = self.repository.environment(lock.run.environment), self.repository.gpus
+        name = environment.gpu.type if environment else ""
+        if gpus is None or name not in gpus.gpus:
+            raise UsageError(
+                f"catalog/gpus.yaml has no GPU type {name!r}, which environments/{lock.run.environment}.yaml names; add it there"
+            )
+        return name, gpus.gpus[name].memory_gib * GIB, gpus.gpus[name]
+
+    def _locks(self, environment: str, tenant: str) -> list[Lock]:
+        key = (environment, tenant)
+        if key not in self._overlays:
+            root = self.repository.root
+            paths = sorted(root.glob(f"overlays/{environment}/{tenant}/*/run.yaml"))
+            found = (self.repository.optional(path.relative_to(root).as_posix(), Lock) for path in paths)
+            self._overlays[key] = [lock for lock in found if lock is not None]
+        return self._overlays[key]
+
+    def _stored(self, lock: Lock) -> int:
+        """Bytes that an earlier run may hold; nothing where the catalogue no longer has its model or data."""
+        if self.repository.model(lock.run.model.name) is None or len(self._datasets(lock)) < len(lock.run.datasets):
+            return 0
+        run, work = lock.run, self._work(lock)
+        steps = training_steps(self._datasets(lock), run.settings, gpus=run.resources.gpus, nodes=run.resources.nodes)
+        return disk(work, steps, run.model, merge=run.publish is not None and run.publish.merge).peak
+
+    def _earlier(self, file: str) -> list[tuple[str, Mapping[str, Any]]]:
+        """The tenant's experiments before this one: those that sort before it or already have an overlay."""
+        tenant = file.split("/")[1]
+        if tenant not in self._written:
+            self._written[tenant] = [*self._read_all(tenant)]
+        taken = self.repository.locks.taken(tenant)
+        return [
+            (name, data)
+            for other, name, data in self._written[tenant]
+            if other != file and (other < file or name in taken)
+        ]
+
+    def _read_all(self, tenant: str) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+        for file in self.repository.experiments():
+            if file.startswith(f"experiments/{tenant}/"):
+                parsed = self.repository.experiment(file)
+                if parsed.value is not None and not parsed.findings:
+                    name = file.rsplit("/", 1)[1].removesuffix(".yaml")
+                    yield file, name, _leaves_of(parsed.value)
+
+
+def _leaves_of(experiment: Experiment) -> Mapping[str, Any]:
+    """An experiment with its defaults written out: writing a default down is no difference."""
+    return experiment.model_dump(mode="json", exclude_none=True)
+
+
+def _state(lock: Lock) -> list[str]:
+    return ["state is cancelled: it will not run"] if lock.state == "cancelled" else []
+
+
+def _names(lock: Lock) -> list[str]:
+    return [dataset.name for dataset in lock.run.datasets]
+
+
+def _cut(name: str, dataset: Dataset, work: Workload) -> Cut:
+    if dataset.tokens is None:
+        return Cut(name, dataset.rows, None)
+    return Cut(name, dataset.rows, round(share_over(dataset.tokens, int(work.value("cutoff_len"))) * dataset.rows))
+
+
+def _notes(work: Workload, settings: Mapping[str, Any]) -> list[str]:
+    found = []
+    if work.processes > 1:
+        found.append("the runner of this release trains on one GPU: it ends such a run at once, with exit code 2")
+    if not work.measured:
+        found.append(
+            "token lengths were not measured: every row is taken to be cutoff_len long; `ft dataset add` measures them"
+        )
+    if packs(settings) and work.stage != "pt" and not work.value("neat_packing"):
+        found.append("packing without neat_packing: examples in one sequence see each other")
+    if work.architecture.num_experts > 1:
+        found.append("mixture of experts: hours are those of all experts, so an upper bound")
+    if work.method == "full" and work.processes > 1:
+        found.append("no sharding: every GPU holds all weights, gradients and optimiser states")
+    return found
+
+
+@cache
+def _cpu_limit() -> float:
+    return float(CPU_ONLY["limits"]["memory"].removesuffix("Gi")) * GIB

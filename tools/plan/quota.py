@@ -1,0 +1,68 @@
+"""What a run takes of its tenant's quota, and whose approval it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tools.formats.lock import Lock, LockedRun
+from tools.formats.tenant import Tenant
+from tools.plan.hours import HOUR
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One limit of the quota: in use before this run, taken by it, allowed."""
+
+    name: str
+    unit: str
+    before: float
+    taken: float
+    allowed: float
+
+    @property
+    def after(self) -> float:
+        """In use with this run."""
+        return self.before + self.taken
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether the run does not fit."""
+        return self.after > self.allowed
+
+
+def gpu_hours(run: LockedRun) -> float:
+    """GPU-hours that a run may use: time limit x GPUs x nodes."""
+    resources = run.resources
+    return resources.time_limit_seconds / HOUR * resources.gpus * resources.nodes
+
+
+def in_month(locks: Sequence[Lock], month: str) -> list[Lock]:
+    """Locks authorized in a calendar month (`2026-11`, UTC); those not yet signed count as of every month."""
+    return [lock for lock in locks if lock.authorized is None or lock.authorized.at[:7] == month]
+
+
+def shares(
+    run: LockedRun, tenant: Tenant, others: Sequence[Lock], storage: tuple[float, float], month: str
+) -> list[Share]:
+    """Effect on the tenant's quota in the run's environment.
+
+    others: the tenant's other locks there; storage: GiB that those keep, and that this run needs; month: whose GPU-hours count.
+    """
+    active = [lock for lock in others if lock.state == "active"]
+    quota, resources = tenant.quota, run.resources
+    at_once = sum(lock.run.resources.gpus * lock.run.resources.nodes for lock in active)
+    hours = sum(gpu_hours(lock.run) for lock in in_month(others, month))
+    return [
+        Share("GPUs at once, if all run", "GPUs", at_once, resources.gpus * resources.nodes, quota.gpus),
+        Share(f"GPU-hours in {month}", "GPU-hours", hours, gpu_hours(run), quota.gpu_hours_per_month),
+        Share("storage", "GiB", *storage, quota.storage_gib),
+    ]
+
+
+def approvals(run: LockedRun, tenant: Tenant, admins: Sequence[str]) -> list[str]:
+    """Who has to approve, a sentence each."""
+    needed = [f"{tenant.required_approvals} of the tenant's approvers: {', '.join(tenant.approvers)}"]
+    if run.priority == "high":
+        needed.append(f"1 platform admin, because priority is high: {', '.join(admins)}")
+    return needed

@@ -1,0 +1,155 @@
+"""An experiment and the catalogues around it, resolved into its lock: everything that decides what the run does.
+
+Reads the repository; no clock, no network, no environment variable: the same files give the same lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import ceil
+from typing import Any
+
+from tools.errors import UsageError
+from tools.formats.base import seconds
+from tools.formats.dataset import Dataset
+from tools.formats.experiment import Experiment
+from tools.formats.lock import (
+    Lock,
+    LockedDataset,
+    LockedMlflow,
+    LockedModel,
+    LockedPublish,
+    LockedResources,
+    LockedRun,
+    LockedStorage,
+    seal,
+)
+from tools.formats.model import Model
+from tools.formats.parse import Parsed
+from tools.plan.steps import training_steps
+from tools.repository import Repository
+from tools.rules.subject import Subject
+
+CHECKPOINTS_PER_RUN = 5
+MAX_SAVE_STEPS = 500
+
+
+def resolve(repository: Repository, tenant_name: str, name: str, parsed: Parsed[Experiment]) -> Lock:
+    """The lock of an experiment, not yet authorized.
+
+    Raises:
+        UsageError: something that the experiment names is missing or invalid; `ft validate` says where.
+    """
+    subject = Subject(repository, parsed, tenant_name, name)
+    if parsed.value is None or parsed.unusable:
+        raise _unresolvable(subject, "the experiment itself has faults")
+    experiment = parsed.value
+    run = _run(subject)
+    return seal(run, attempt=experiment.attempt, state=experiment.state, authorized=None)
+
+
+def settings(experiment: Experiment, model: Model, datasets: list[Dataset]) -> dict[str, Any]:
+    """All LLaMA Factory arguments of the run except paths: the platform's defaults, then what the author wrote."""
+    chosen: dict[str, Any] = {
+        "stage": experiment.stage,
+        "do_train": True,
+        "finetuning_type": "full" if experiment.method == "full" else "lora",
+        "template": model.template,
+        "seed": 42,
+        "logging_steps": 10,
+        "save_strategy": "steps",
+        "save_total_limit": 2,
+        **_device(experiment),
+        **experiment.train,
+    }
+    if chosen["save_strategy"] == "steps" and "save_steps" not in experiment.train:
+        steps = training_steps(datasets, chosen, gpus=experiment.resources.gpus, nodes=experiment.resources.nodes)
+        chosen["save_steps"] = min(MAX_SAVE_STEPS, max(1, ceil(steps.optimisation_steps / CHECKPOINTS_PER_RUN)))
+    return dict(sorted(chosen.items()))
+
+
+def _device(experiment: Experiment) -> Mapping[str, Any]:
+    if experiment.resources.gpus == 0:
+        return {"use_cpu": True}
+    precision_chosen = {"bf16", "fp16", "pure_bf16"} & experiment.train.keys()
+    return {} if precision_chosen else {"bf16": True}
+
+
+def _run(subject: Subject) -> LockedRun:
+    experiment, tenant, environment, model = subject.experiment, subject.tenant, subject.environment, subject.model
+    if tenant is None:
+        raise _unresolvable(subject, f"there is no valid tenants/{subject.tenant_name}/tenant.yaml")
+    if environment is None or subject.environment_name is None:
+        raise _unresolvable(subject, f"there is no valid environments/{subject.environment_name}.yaml")
+    if model is None:
+        raise _unresolvable(subject, f"there is no valid catalog/models/{experiment.model}.yaml")
+    return LockedRun(
+        tenant=subject.tenant_name,
+        environment=subject.environment_name,
+        name=subject.name,
+        namespace=tenant.namespace or f"{subject.tenant_name}-training",
+        base=environment.base,
+        image=environment.image,
+        experiment=experiment.model_dump(mode="json", exclude={"state", "attempt"}, exclude_unset=True),
+        model=_model(experiment.model, model),
+        datasets=_datasets(subject),
+        settings=settings(experiment, model, subject.datasets),
+        mlflow=LockedMlflow(tracking_uri=environment.mlflow.tracking_uri, experiment=subject.tenant_name),
+        storage=LockedStorage(claim=environment.storage.claim, base_models_claim=environment.storage.base_models_claim),
+        node_selector=environment.node_selector,
+        priority=experiment.priority,
+        kueue=environment.kueue,
+        publish=_publish(subject),
+        resources=LockedResources(
+            gpus=experiment.resources.gpus,
+            nodes=experiment.resources.nodes,
+            time_limit_seconds=seconds(experiment.resources.time_limit),
+        ),
+        uid=tenant.uid,
+        gid=tenant.gid,
+    )
+
+
+def _model(name: str, model: Model) -> LockedModel:
+    return LockedModel(
+        name=name,
+        path=model.path,
+        template=model.template,
+        dtype=model.dtype,
+        source=model.source,
+        licence=model.licence,
+        files=model.files,
+    )
+
+
+def _datasets(subject: Subject) -> list[LockedDataset]:
+    locked = []
+    for name in subject.experiment.datasets:
+        dataset = subject.repository.dataset(subject.tenant_name, name)
+        if dataset is None:
+            raise _unresolvable(subject, f"there is no valid tenants/{subject.tenant_name}/datasets/{name}.yaml")
+        locked.append(
+            LockedDataset(
+                name=name,
+                path=dataset.path,
+                format=dataset.format,
+                ranking=dataset.ranking,
+                columns={str(key): name for key, name in dataset.columns.items()},
+                tags={str(key): word for key, word in dataset.tags.items()},
+                sha256=dataset.sha256,
+                rows=dataset.rows,
+            )
+        )
+    return locked
+
+
+def _publish(subject: Subject) -> LockedPublish | None:
+    publish = subject.experiment.publish
+    if publish is None:
+        return None
+    return LockedPublish(model_name=f"{subject.tenant_name}.{publish.model_name}", merge=publish.merge)
+
+
+def _unresolvable(subject: Subject, reason: str) -> UsageError:
+    file = subject.parsed.document.file
+    return UsageError(f"{file} cannot be resolved: {reason}; run `ft validate {file}`")

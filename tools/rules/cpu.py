@@ -1,0 +1,48 @@
+"""`gpus: 0` trains on one CPU node, in a way that a CPU can.
+
+Quantised weights, fp16, pure bf16, TF32 and optimisers in 8 bits exist on GPUs only; LLaMA Factory or transformers
+stops at start. Several CPU nodes are not offered.
+
+Fails:
+
+    resources: {gpus: 0}
+    method: qlora
+
+Passes:
+
+    resources: {gpus: 0}
+    method: lora
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tools.findings import Finding, quote
+from tools.rules.subject import Subject
+
+ID = "cpu"
+KIND = "experiment"
+NEEDS = ("resources.gpus",)
+# Source: llamafactory/hparams/parser.py, get_train_args; transformers/training_args.py; accelerate for fp16.
+_GPU_ONLY = ("fp16", "pure_bf16", "tf32", "fp16_full_eval")
+_GPU_OPTIMISERS = ("8bit", "paged_", "bnb", "lion_32bit", "rmsprop_", "ademamix")
+
+
+def check(subject: Subject) -> Iterator[Finding]:
+    """Look for what needs a GPU."""
+    experiment, usable, document = subject.experiment, subject.parsed.usable, subject.parsed.document
+    if experiment.resources.gpus != 0:
+        return
+    if usable("resources.nodes") and experiment.resources.nodes > 1:
+        found = f"{experiment.resources.nodes} nodes without GPUs"
+        yield document.finding(("resources", "nodes"), ID, found, "nodes: 1 with gpus: 0", "ask for GPUs, or one node")
+    if usable("method") and experiment.method == "qlora":
+        yield document.finding(("method",), ID, "method: qlora with gpus: 0", "lora or full", "ask for a GPU")
+    for key in _GPU_ONLY:
+        if subject.train.get(key) is True:
+            yield document.finding(("train", key), ID, f"{key} with gpus: 0", "a GPU", "remove it, or ask for a GPU")
+    optimiser = subject.train.get("optim", "")
+    if any(part in optimiser for part in _GPU_OPTIMISERS):
+        found = f"optim {quote(optimiser)} with gpus: 0"
+        yield document.finding(("train", "optim"), ID, found, "adamw_torch and others", "write adamw_torch")
