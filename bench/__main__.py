@@ -16,7 +16,7 @@ from pathlib import Path
 from bench.measure import BenchError
 from bench.options import ROOT, Options
 from bench.registry import BENCHMARKS, SLOW
-from bench.table import Row, render
+from bench.table import Row, duration, render
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,7 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(name: str, args: argparse.Namespace) -> Iterator[Row]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         for row in BENCHMARKS[name](Options(Path(folder), args.storage.resolve(), quick=args.quick)):
-            print(f"measured: {row.benchmark}: {row.what}", file=sys.stderr, flush=True)
+            memory = f", {row.measure.memory:.0f} MiB" if row.measure else ""
+            figures = f"{duration(row.cpu)} of CPU per {row.unit}{memory} {row.remark}"
+            print(f"measured: {row.benchmark}: {row.what}: {figures}", file=sys.stderr, flush=True)
             yield row
 
 

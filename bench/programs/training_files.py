@@ -25,6 +25,7 @@ from tools.resolve import resolve
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENT = "experiments/team-a/exp-001.yaml"
+CHECKPOINT = 15
 # What the runner adds to the lock's settings beyond paths and names is its share, so the bare training goes without it.
 RUNNERS_OWN = ("include_num_input_tokens_seen", "run_name")
 
@@ -61,8 +62,8 @@ def widen(source: Path, target: Path) -> None:
 
 
 def shortened(lock: Lock, model: Path, steps: int) -> Lock:
-    """The lock for the wider model, with `steps` steps and a line in the log for each."""
-    settings = {**lock.run.settings, "max_steps": steps, "logging_steps": 1}
+    """The lock for the wider model, with `steps` steps, a line in the log for each, and a checkpoint."""
+    settings = {**lock.run.settings, "max_steps": steps, "logging_steps": 1, "save_steps": CHECKPOINT}
     wider = lock.run.model.model_copy(update={"dtype": "float32", "files": record(model, names_in(model))})
     run = lock.run.model_copy(update={"settings": settings, "model": wider})
     return seal(run, attempt=1, state="active", authorized=None)

@@ -9,6 +9,7 @@ import pytest
 from bench import corpus, dataset_check
 from bench.measure import Measure
 from bench.registry import BENCHMARKS, SLOW
+from bench.runner_share import Mark, Training, per_step
 from bench.table import COLUMNS, Row, render
 from tests.platform_copy import tree
 from tools.cli import main
@@ -78,6 +79,14 @@ def test_table_shows_each_item_its_goal_and_ratio() -> None:
         ["instead", "another", "experiment", "10 ms", "10 ms", "9 MiB", "-", "5.0", ""],
         ["instead", "absent", "run", "-", "-", "-", "-", "-", "not on PATH"],
     ]
+
+
+def test_step_time_is_that_of_the_quickest_repetition_and_all_of_the_children() -> None:
+    """A disturbed step is replaced by its undisturbed twin; what the sender uses is never lost."""
+    quiet = Training([Mark(10, 5, 11), Mark(12, 5, 14), Mark(16, 6, 19)], 100)
+    disturbed = Training([Mark(20, 5, 21), Mark(29, 5, 41), Mark(32, 8, 45)], 120)
+    assert per_step([quiet, disturbed]) == Measure(cpu=(2 + 3 + 2) / 2, wall=(3 + 4) / 2, memory=120)
+    assert quiet.start == Measure(cpu=15, wall=11, memory=100)
 
 
 def test_quick_leaves_out_only_benchmarks_that_exist() -> None:
