@@ -95,3 +95,11 @@ def test_a_missing_file_and_a_folder_are_findings(tmp_path: Path) -> None:
     """What cannot be read is said so, without an exception."""
     assert [finding.rule for finding in load(tmp_path / "missing.yaml", "missing.yaml").findings] == ["file-kind"]
     assert [finding.rule for finding in load(tmp_path, "folder").findings] == ["file-kind"]
+
+
+@pytest.mark.parametrize("text", ["---", "--- ", "? a", "? ", "%YAML 1.1\n---", "- ", "a:"])
+def test_what_is_missing_at_the_end_is_placed_inside_the_text(text: str) -> None:
+    """An empty value after the last character has a position that an editor can show."""
+    document = parse(text, "file.yaml")
+    lines = text.split("\n")
+    assert all(line <= len(lines) and column <= len(lines[line - 1]) + 1 for line, column in document.values.values())

@@ -28,15 +28,15 @@ def load(path: Path, file: str) -> Document:
 
 def parse(text: str, file: str) -> Document:
     """Read YAML text of exactly one document."""
-    reader = Reader(Document(file))
+    end = position_of(text, None)
+    reader = Reader(Document(file), end)
     try:
         events = CParser(text)
         while (event := events.get_event()) is not None:
             reader.take(event)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        # The parser misses something at the end of the text one line below the last.
-        where = min((mark.line + 1, mark.column + 1), position_of(text, None)) if mark else (1, 1)
+        where = min((mark.line + 1, mark.column + 1), end) if mark else (1, 1)
         reader.document.findings.append(
             fault(
                 file,

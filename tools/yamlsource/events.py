@@ -16,8 +16,9 @@ MAX_DEPTH = 20
 class Reader:
     """Builds data from events; `stack` holds the open collections."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, end: Position) -> None:
         self.document = document
+        self.end = end  # libyaml puts what is missing at the end of the text one line below the last
         self.stack: list[tuple[Any, Location]] = []
         self.key: list[str | None] = []
         self.documents = 0
@@ -57,7 +58,7 @@ class Reader:
 
     def _scalar(self, event: Any) -> None:
         self._check_decorations(event)
-        position = (event.start_mark.line + 1, event.start_mark.column + 1)
+        position = min((event.start_mark.line + 1, event.start_mark.column + 1), self.end)
         if self.stack and isinstance(self.stack[-1][0], dict) and self.key[-1] is None:
             self._take_key(event, position)
             return
