@@ -5,7 +5,6 @@ Nothing outside the root is ever read: a path that leaves it through a symbolic 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +33,7 @@ class Repository:
 
     root: Path
     _files: dict[tuple[str, type[BaseModel]], Parsed[BaseModel]] = field(default_factory=dict, repr=False)
+    _last: Parsed[Experiment] | None = field(default=None, repr=False)
 
     @classmethod
     def find(cls, start: Path | None = None) -> Repository:
@@ -125,8 +125,10 @@ class Repository:
         return Locks(self.root)
 
     def experiment(self, file: str) -> Parsed[Experiment]:
-        """An experiment by its file."""
-        return self.read(file, Experiment)
+        """An experiment by its file. Only the last one is kept: there may be ten thousand, each looked at in one go."""
+        if self._last is None or self._last.document.file != file:
+            self._last = parse(Experiment, self.document(file))
+        return self._last
 
     def lock(self, file: str) -> Lock:
         """The lock of an overlay, by its run.yaml.
@@ -151,16 +153,3 @@ class Repository:
         return sorted(
             path.relative_to(self.root).as_posix() for path in self.root.glob(pattern) if not path.name.startswith(".")
         )
-
-    def checked_files(self) -> Iterator[str]:
-        """Every file that people write and `ft validate` knows, in order."""
-        patterns = (
-            "catalog/*",
-            "catalog/models/*",
-            "environments/*",
-            "tenants/*/*",
-            "tenants/*/datasets/*",
-            "experiments/*/*",
-        )
-        for pattern in patterns:
-            yield from (file for file in self._glob(pattern) if not (self.root / file).is_dir())

@@ -14,8 +14,7 @@ from typing import Any
 
 from tools.errors import UsageError
 from tools.findings import Finding
-from tools.formats.experiment import Experiment
-from tools.formats.parse import Parsed, parse
+from tools.formats.parse import Parsed
 from tools.repository import Repository
 from tools.rules import rules_of
 from tools.rules.entry import Entry
@@ -58,7 +57,7 @@ def check(repository: Repository, file: str) -> list[Finding]:
 
 def _content(repository: Repository, file: str, place: Place) -> list[Finding]:
     if place.kind == "experiment":
-        parsed: Parsed[Any] = parse(Experiment, repository.document(file))
+        parsed: Parsed[Any] = repository.experiment(file)
         subject: Subject | Entry[Any] = Subject(repository, parsed, place.tenant_name, place.name)
     else:
         parsed = repository.read(file, FORMATS[place.kind])

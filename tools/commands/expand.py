@@ -18,8 +18,6 @@ from tools.errors import UsageError
 from tools.expand import check, experiments, store, tenants
 from tools.expand.experiments import Change
 from tools.findings import Finding
-from tools.formats.experiment import Experiment
-from tools.formats.parse import parse
 from tools.reporters import REPORTERS
 from tools.repository import Repository
 from tools.rules.subject import Subject
@@ -84,8 +82,7 @@ def _changes(
 
 def _environment(repository: Repository, file: str) -> str | None:
     tenant_name, name = file.split("/")[1:3]
-    parsed = parse(Experiment, repository.document(file))
-    return Subject(repository, parsed, tenant_name, name).environment_name
+    return Subject(repository, repository.experiment(file), tenant_name, name).environment_name
 
 
 def _apply(repository: Repository, change: Change) -> None:

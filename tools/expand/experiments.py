@@ -9,7 +9,7 @@ from tools.expand import locks, overlay
 from tools.findings import Finding
 from tools.formats.experiment import Experiment
 from tools.formats.lock import Lock
-from tools.formats.parse import Parsed, parse
+from tools.formats.parse import Parsed
 from tools.repository import Repository
 from tools.resolve import resolve
 
@@ -31,7 +31,7 @@ def change(repository: Repository, file: str) -> Change | Finding | None:
     Raises:
         UsageError: the experiment cannot be resolved.
     """
-    parsed = parse(Experiment, repository.document(file))
+    parsed = repository.experiment(file)
     assert parsed.value is not None
     tenant_name, name = file.split("/")[1], file.split("/")[2].removesuffix(".yaml")
     folders = locks.of_experiment(repository, tenant_name, name)

@@ -59,4 +59,5 @@ def remove(folder: Path) -> bool:
 
 def _clear(*folders: Path) -> None:
     for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            shutil.rmtree(folder, ignore_errors=True)
