@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -92,17 +93,33 @@ def test_older_keys_typos_and_secrets(root: Path, capsys: pytest.CaptureFixture[
     assert "hf_secret_value" not in out
 
 
-def test_model_and_data_are_asked_for(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Unknown names give exit 1, both faults at their lines and the choices; with the answers it is written."""
+def test_unknown_model_and_data_are_written_and_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Names that the tenant lacks are kept for the author to correct, each with its line and the choices."""
     config = CONFIGS / "unknown-model-and-data.yaml"
-    assert _import(root, config) == 1
+    assert _import(root, config) == 0
     out = capsys.readouterr().out
-    assert "unknown-model-and-data.yaml:2:1: import:" in out
-    assert "give --model with one of seven-b, one-b" in out
-    assert 'yaml:6:1: import: "identity": not among the tenant\'s datasets (notes, support-pl); give --dataset' in out
-    assert not (root / "experiments/team-a/imported.yaml").exists()
+    assert "unknown-model-and-data.yaml:2:1: model_name_or_path:" in out
+    assert "write one of seven-b, one-b" in out
+    assert 'yaml:6:1: dataset: "identity": not among the tenant\'s datasets (notes, support-pl)' in out
+    assert "error model-allowed" in out
+    assert "error dataset-known" in out
+    assert "identity" in _written(root)["datasets"]
+
+
+def test_model_and_data_can_be_given(root: Path) -> None:
+    """With --model and --dataset the same config becomes a valid experiment."""
+    config = CONFIGS / "unknown-model-and-data.yaml"
     assert _import(root, config, "--model", "one-b", "--dataset", "notes", "--dataset", "support-pl") == 0
     assert _written(root)["datasets"] == ["notes", "support-pl"]
+
+
+def test_a_stranger_imports_for_the_first_member(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where git knows no member, the first one is written and the author is told."""
+    subprocess.run(["git", "init", "-q", str(root)], check=True)
+    subprocess.run(["git", "-C", str(root), "config", "user.name", "Somebody"], check=True)
+    config = str(CONFIGS / "unknown-model-and-data.yaml")
+    assert main(["import", config, "--to", "experiments/team-a/imported.yaml", "--repo", str(root)]) == 0
+    assert "owner: anna.nowak, because git's user.name 'Somebody' is no member" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

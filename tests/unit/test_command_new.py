@@ -134,8 +134,11 @@ def test_unknown_names_get_a_suggestion(
 
 
 def test_a_choice_is_asked_for(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With two datasets and none named, and with a git user who is no member, the message names the choices."""
+    """With two datasets and none named the message names them; a git user who is no member gets the first one written."""
     shutil.copy(FIXTURE / "tenants/team-a/datasets/notes.yaml", root / "tenants/team-a/datasets")
     assert "give --dataset with one of notes, support-pl" in _new(root, capsys)[2]
     subprocess.run(["git", "-C", str(root), "config", "user.name", "Somebody"], check=True)
-    assert "give --owner with one of anna.nowak" in _new(root, capsys, "--dataset", "notes")[2]
+    assert (
+        "owner: anna.nowak, because git's user.name 'Somebody' is no member"
+        in _new(root, capsys, "--dataset", "notes")[2]
+    )

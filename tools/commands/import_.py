@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     file, tenant_name, _ = catalogue.target(repository, to)
     tenant = catalogue.tenant_of(repository, tenant_name)
     known = _known(repository, tenant_name, tenant, args.model, args.dataset or [])
-    owner = catalogue.owner(repository, tenant, args.owner)
+    owner, guess = catalogue.owner(repository, tenant, args.owner)
     document = load(args.file, str(args.file))
     findings = [*document.findings, *_faults(document)]
     if findings:
@@ -55,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
     draft = convert(source, known)
     for (line, column), key, text in sorted((_place(document, fields, key), key, text) for key, text in draft.notices):
         print(f"{document.file}:{line}:{column}: {quote(key)[1:-1]}: {text}")
+    if guess:
+        print(guess)
     if draft.missing:
         return _refuse([_missing(document, fields, key, text) for key, text in draft.missing])
     about = args.description or f"Imported from {args.file.name}"[:500]

@@ -7,6 +7,7 @@ owner from git's user.name or user.email. An existing file is never overwritten.
 from __future__ import annotations
 
 import argparse
+import sys
 import typing
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,7 +73,9 @@ def _text(repository: Repository, args: argparse.Namespace, tenant_name: str, na
     names = _datasets(repository, tenant_name, args.dataset)
     datasets = [found for found in (repository.dataset(tenant_name, item) for item in names) if found is not None]
     stage: Stage = args.stage or defaults.stage_for(datasets)
-    owner = catalogue.owner(repository, tenant, args.owner)
+    owner, guess = catalogue.owner(repository, tenant, args.owner)
+    if guess:
+        print(guess, file=sys.stderr)
     fields: dict[str, Any] = {
         "version": 1,
         "description": args.description or f"{stage} of {model_name} on {', '.join(names)}"[:500],

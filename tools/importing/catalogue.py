@@ -65,20 +65,21 @@ def unknown(kind: str, name: str, known: Sequence[str], remedy: str) -> str:
     return f"there is no {kind} {name!r}; allowed: {', '.join(known) or 'none yet'}; {hint}"
 
 
-def owner(repository: Repository, tenant: Tenant, wished: str | None) -> str:
-    """Who answers for a new experiment: `wished`, else the member that git knows here.
+def owner(repository: Repository, tenant: Tenant, wished: str | None) -> tuple[str, str]:
+    """Who answers for a new experiment, and a notice where that is a guess: `wished`, the member that git knows, the first.
 
     Raises:
-        UsageError: that is no member.
+        UsageError: `wished` is no member.
     """
     if wished:
-        return chosen("member", wished, tenant.members, "ask a platform admin to add you to tenant.yaml")
+        return chosen("member", wished, tenant.members, "ask a platform admin to add you to tenant.yaml"), ""
     name, email = (_git(repository.root, key) for key in ("user.name", "user.email"))
     names = (name, email.partition("@")[0], name.lower().replace(" ", "."))
     found = next((candidate for candidate in names if candidate in tenant.members), None)
-    if found is None:
-        raise UsageError(f"git's user.name {name!r} is no member; give --owner with one of {', '.join(tenant.members)}")
-    return found
+    if found is not None:
+        return found, ""
+    first = tenant.members[0]
+    return first, f"owner: {first}, because git's user.name {name!r} is no member; correct it or give --owner"
 
 
 def _git(folder: Path, key: str) -> str:

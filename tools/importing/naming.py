@@ -32,10 +32,12 @@ def name_model(source: Mapping[str, Any], known: Known, draft: Draft) -> None:
         found = [name for name in known.models if _is_model(name, str(written or ""), known.repository)]
         if len(found) != 1:
             which = "fits none" if not found else f"fits {' and '.join(found)}"
-            text = (
-                f"{quote(written)} {which} of the tenant's models; give --model with one of {', '.join(known.models)}"
-            )
-            draft.missing.append(("model_name_or_path", text))
+            text = f"{quote(written)} {which} of the tenant's models; write one of {', '.join(known.models)}"
+            if not written:
+                draft.missing.append(("model_name_or_path", f"{text}, or give --model"))
+                return
+            draft.fields["model"] = _label(str(written))
+            draft.notice("model_name_or_path", f"{text} instead of {draft.fields['model']}, or import with --model")
             return
         draft.fields["model"] = found[0]
         draft.notice("model_name_or_path", f"{quote(written)} is model: {found[0]} of the catalogue")
@@ -76,13 +78,16 @@ def name_datasets(source: Mapping[str, Any], known: Known, draft: Draft) -> None
         return
     found = [_label(name) for name in names]
     strange = [name for name, label in zip(names, found, strict=True) if label not in known.datasets]
-    if strange or not found:
-        have = ", ".join(known.datasets) or "none yet: `ft dataset add` adds one"
-        text = f"{', '.join(quote(name) for name in strange) or 'no data'}: not among the tenant's datasets ({have}); give --dataset"
-        draft.missing.append(("dataset", text))
+    have = ", ".join(known.datasets) or "none yet: `ft dataset add` adds one"
+    if not found:
+        draft.missing.append(("dataset", f"no data: the tenant has {have}; give --dataset"))
         return
+    if strange:
+        text = f"{', '.join(quote(name) for name in strange)}: not among the tenant's datasets ({have})"
+        draft.notice("dataset", f"{text}; `ft dataset add`, or import with --dataset")
     draft.fields["datasets"] = found
-    draft.notice("dataset", f"{show(written)} is datasets: {', '.join(found)}")
+    if not strange:
+        draft.notice("dataset", f"{show(written)} is datasets: {', '.join(found)}")
 
 
 def _label(name: str) -> str:
