@@ -147,9 +147,5 @@ class Repository:
 
     def experiments(self) -> list[str]:
         """All experiment files, sorted."""
-        return self._glob("experiments/*/*")
-
-    def _glob(self, pattern: str) -> list[str]:
-        return sorted(
-            path.relative_to(self.root).as_posix() for path in self.root.glob(pattern) if not path.name.startswith(".")
-        )
+        paths = self.root.glob("experiments/*/*")
+        return sorted(path.relative_to(self.root).as_posix() for path in paths if not path.name.startswith("."))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -104,6 +105,16 @@ def test_unknown_model_and_data_are_written_and_named(root: Path, capsys: pytest
     assert "error model-allowed" in out
     assert "error dataset-known" in out
     assert "identity" in _written(root)["datasets"]
+
+
+@pytest.mark.parametrize("written", ["Qwen/Qwen2.5-7B-Instruct", "saves/Qwen2.5-7B-Instruct/"])
+def test_an_unknown_models_name_stays_whole(root: Path, tmp_path: Path, written: str) -> None:
+    """Dots of a version become hyphens: the name in the experiment is that of the model, not the part before a dot."""
+    config = tmp_path / "config.yaml"
+    text = (CONFIGS / "unknown-model-and-data.yaml").read_text()
+    config.write_text(re.sub("model_name_or_path: .*", f"model_name_or_path: {written}", text))
+    assert _import(root, config) == 0
+    assert _written(root)["model"] == "qwen2-5-7b-instruct"
 
 
 def test_model_and_data_can_be_given(root: Path) -> None:

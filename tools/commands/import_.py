@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", type=Path, required=True, metavar="FILE", help="experiments/<tenant>/<name>.yaml")
     parser.add_argument("--model", metavar="M", help="base model, where FILE's fits none of the catalogue")
     parser.add_argument("--dataset", metavar="D", action="append", help="data instead of FILE's; may be given again")
-    parser.add_argument("--owner", metavar="LOGIN", help="who answers for it (default: the member that git knows)")
+    parser.add_argument(
+        "--owner", metavar="LOGIN", help="who answers for it (default: the member that git knows, else the first)"
+    )
     parser.add_argument("--description", metavar="TEXT", help="what the model is for")
     parser.add_argument("--gpus", type=int, default=1, metavar="N", help="GPUs; 0 trains on the CPU (default: 1)")
     parser.add_argument("--repo", type=Path, metavar="DIR", help="the repository (default: around the working folder)")

@@ -1,7 +1,8 @@
 """Write a commented experiment that validates.
 
 What is not given is chosen: the only tenant, the next free name exp-NNN, the tenant's first model, its only dataset, the
-owner from git's user.name or user.email. An existing file is never overwritten.
+owner from git's user.name or user.email (where that is no member, the first member, with a notice). An existing file is
+never overwritten.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--stage", choices=typing.get_args(Stage), help="what is trained (default: by the data)")
     parser.add_argument("--method", choices=typing.get_args(Method), default="lora", help="how (default: lora)")
-    parser.add_argument("--owner", metavar="LOGIN", help="who answers for it (default: the member that git knows)")
+    parser.add_argument(
+        "--owner", metavar="LOGIN", help="who answers for it (default: the member that git knows, else the first)"
+    )
     parser.add_argument("--description", metavar="TEXT", help="what the model is for")
     parser.add_argument("--environment", metavar="E", help="where it runs (default: the tenant's first)")
     parser.add_argument("--gpus", type=int, metavar="N", help="GPUs; 0 trains on the CPU (default: 1)")

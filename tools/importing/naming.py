@@ -36,7 +36,7 @@ def name_model(source: Mapping[str, Any], known: Known, draft: Draft) -> None:
             if not written:
                 draft.missing.append(("model_name_or_path", f"{text}, or give --model"))
                 return
-            draft.fields["model"] = _label(str(written))
+            draft.fields["model"] = _label(str(written).rstrip("/").replace(".", "-"))
             draft.notice("model_name_or_path", f"{text} instead of {draft.fields['model']}, or import with --model")
             return
         draft.fields["model"] = found[0]
@@ -82,13 +82,14 @@ def name_datasets(source: Mapping[str, Any], known: Known, draft: Draft) -> None
     if not found:
         draft.missing.append(("dataset", f"no data: the tenant has {have}; give --dataset"))
         return
+    draft.fields["datasets"] = found
     if strange:
         text = f"{', '.join(quote(name) for name in strange)}: not among the tenant's datasets ({have})"
         draft.notice("dataset", f"{text}; `ft dataset add`, or import with --dataset")
-    draft.fields["datasets"] = found
-    if not strange:
+    else:
         draft.notice("dataset", f"{show(written)} is datasets: {', '.join(found)}")
 
 
 def _label(name: str) -> str:
+    """The last part of a path as the tenant's files are named, without what follows a dot."""
     return name.rpartition("/")[2].partition(".")[0].lower().replace("_", "-")
