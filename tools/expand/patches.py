@@ -1,10 +1,13 @@
-"""The two Jobs of a run as strategic merge patches over base/training/v1: what equals the base is left out.
+"""The two Jobs of a run as JSON patches (RFC 6902) over base/training/v1: what equals the base is left out.
 
-None in a patch removes the base's value; `$patch: replace` replaces a mapping instead of merging it.
+JSON patches because kustomize then needs no schema of Kubernetes: a strategic merge patch makes each of its processes
+parse one, which costs as much as building ten overlays. A `test` stands before what goes by a place in a list, so that a
+base with another order fails to build instead of changing the wrong thing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from tools.expand import sizing
@@ -14,99 +17,89 @@ from tools.formats.lock import Lock, LockedRun
 TRAINING = "a1"
 PUBLISH = "publish"
 BASE_ID = 10001
-BASE_STORAGE_CLAIM = "storage"
-BASE_MODELS_CLAIM = "base-models"
 BASE_NODE_SELECTOR = {"nvidia.com/gpu": "true"}
+BASE_PRIORITY = "normal"
+# Volumes that come from claims: their place in the pod's list, and the claim in the base, which has the volume's name.
+CLAIMS = {"base-models": 1, "storage": 2}
+PRIORITY_CLASS = "finetuning-{}"
 # Kueue's limit stands beside the runner's own, for a runner that hangs; the runner needs time to save and leave first.
 QUEUE = "finetuning"
 _LEAVE_SECONDS = 1800
+_POD = "/spec/template/spec"
+_RUNNER = f"{_POD}/containers/0"
+
+Operation = dict[str, Any]
 
 
-def training(lock: Lock) -> dict[str, Any]:
-    """The patch of the training Job; empty when it equals the base."""
+def training(lock: Lock) -> list[Operation]:
+    """What differs in the training Job; empty when it equals the base."""
     run = lock.run
-    pod = {**_placement(run), **_identity(run)}
-    if container := _container(resources=sizing.training(run.resources.gpus)):
-        pod["containers"] = container
-    return _job(TRAINING, pod | _volumes(run), name=f"a{lock.attempt}", labels=_queue(run))
+    operations = [*_attempt(lock), *_queue(run), *_placement(run), *_identity(run), *_claims(run)]
+    if run.priority != BASE_PRIORITY:
+        operations.append(_replace(f"{_POD}/priorityClassName", PRIORITY_CLASS.format(run.priority)))
+    if run.resources.gpus != 1:
+        operations.append(_replace(f"{_RUNNER}/resources", sizing.training(run.resources.gpus)))
+    return operations
 
 
-def publish(lock: Lock) -> dict[str, Any]:
-    """The patch of the publish Job; empty when it equals the base; a run without `publish` deletes it."""
+def publish(lock: Lock) -> list[Operation]:
+    """What differs in the publish Job of a run that publishes; empty when it equals the base."""
     run = lock.run
-    if run.publish is None:
-        return {**_head(PUBLISH), "$patch": "delete"}
-    pod = _identity(run)
+    operations = [*_identity(run), *_claims(run)]
     memory = sizing.publish_memory_gib(run)
     if memory != sizing.PUBLISH_MEMORY_GIB:
-        amount = {"memory": f"{memory}Gi"}
-        pod["containers"] = _container(resources={"requests": amount, "limits": amount})
+        operations += [_replace(f"{_RUNNER}/resources/{kind}/memory", f"{memory}Gi") for kind in ("requests", "limits")]
     deadline = sizing.publish_deadline_seconds(run)
-    spec = {} if deadline == sizing.PUBLISH_DEADLINE_SECONDS else {"activeDeadlineSeconds": deadline}
-    return _job(PUBLISH, pod | _volumes(run), spec=spec)
+    if deadline != sizing.PUBLISH_DEADLINE_SECONDS:
+        operations.append(_replace("/spec/activeDeadlineSeconds", deadline))
+    return operations
 
 
-def _head(name: str) -> dict[str, Any]:
-    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}}
+def no_publish() -> dict[str, Any]:
+    """The strategic merge patch that takes the publish Job away: a JSON patch cannot remove an object."""
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": PUBLISH}, "$patch": "delete"}
 
 
-def _job(
-    base_name: str,
-    pod: dict[str, Any],
-    *,
-    name: str | None = None,
-    labels: dict[str, str] | None = None,
-    spec: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    job = _head(name or base_name)
-    if labels:
-        job["metadata"]["labels"] = labels
-    body = {**(spec or {}), **({"template": {"spec": pod}} if pod else {})}
-    if body:
-        job["spec"] = body
-    return {} if job == _head(base_name) else job
+def _replace(path: str, value: Any) -> Operation:
+    return {"op": "replace", "path": path, "value": value}
 
 
-def _placement(run: LockedRun) -> dict[str, Any]:
+def _attempt(lock: Lock) -> Iterator[Operation]:
+    name = f"a{lock.attempt}"
+    if name != TRAINING:
+        yield _replace("/metadata/name", name)
+
+
+def _placement(run: LockedRun) -> Iterator[Operation]:
     if run.resources.gpus == 0:
-        return {"nodeSelector": None, "tolerations": None}
-    if run.node_selector and run.node_selector != BASE_NODE_SELECTOR:
-        return {"nodeSelector": {"$patch": "replace", **dict(sorted(run.node_selector.items()))}}
-    return {}
+        yield from ({"op": "remove", "path": f"{_POD}/{key}"} for key in ("nodeSelector", "tolerations"))
+    elif run.node_selector and run.node_selector != BASE_NODE_SELECTOR:
+        yield _replace(f"{_POD}/nodeSelector", dict(sorted(run.node_selector.items())))
 
 
-def _identity(run: LockedRun) -> dict[str, Any]:
-    context: dict[str, Any] = {}
-    if run.uid != BASE_ID:
-        context["runAsUser"] = run.uid
-    if run.gid != BASE_ID:
-        context |= {"runAsGroup": run.gid, "fsGroup": run.gid}
-    return {"securityContext": context} if context else {}
+def _identity(run: LockedRun) -> Iterator[Operation]:
+    ids = {"runAsUser": run.uid, "runAsGroup": run.gid, "fsGroup": run.gid}
+    for key, number in ids.items():
+        if number != BASE_ID:
+            yield _replace(f"{_POD}/securityContext/{key}", number)
 
 
-def _container(resources: dict[str, Any]) -> list[dict[str, Any]]:
-    return [{"name": "runner", "resources": resources}] if resources else []
+def _claims(run: LockedRun) -> Iterator[Operation]:
+    claims = {"base-models": run.storage.base_models_claim, "storage": run.storage.claim}
+    for volume, claim in claims.items():
+        if claim != volume:
+            place = f"{_POD}/volumes/{CLAIMS[volume]}"
+            yield {"op": "test", "path": f"{place}/name", "value": volume}
+            yield _replace(f"{place}/persistentVolumeClaim/claimName", claim)
 
 
-def _volumes(run: LockedRun) -> dict[str, Any]:
-    claims = (
-        ("base-models", run.storage.base_models_claim, BASE_MODELS_CLAIM),
-        ("storage", run.storage.claim, BASE_STORAGE_CLAIM),
-    )
-    changed = [
-        {"name": volume, "persistentVolumeClaim": {"claimName": claim}}
-        for volume, claim, base in claims
-        if claim != base
-    ]
-    return {"volumes": changed} if changed else {}
-
-
-def _queue(run: LockedRun) -> dict[str, str]:
-    """Labels for Kueue; without Kueue no priority is set, as a pod that names a missing PriorityClass is rejected."""
-    if not run.kueue:
-        return {}
-    return {
-        "kueue.x-k8s.io/queue-name": QUEUE,
-        "kueue.x-k8s.io/priority-class": run.priority,
-        "kueue.x-k8s.io/max-exec-time-seconds": str(run.resources.time_limit_seconds + _LEAVE_SECONDS),
-    }
+def _queue(run: LockedRun) -> Iterator[Operation]:
+    """Labels for Kueue, which read `/` as `~1` in a path."""
+    if run.kueue:
+        labels = {
+            "queue-name": QUEUE,
+            "priority-class": run.priority,
+            "max-exec-time-seconds": str(run.resources.time_limit_seconds + _LEAVE_SECONDS),
+        }
+        for name, value in labels.items():
+            yield {"op": "add", "path": f"/metadata/labels/kueue.x-k8s.io~1{name}", "value": value}

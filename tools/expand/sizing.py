@@ -13,11 +13,12 @@ GPU = "nvidia.com/gpu"
 # base/training/v1 is sized for one GPU; more of them read, tokenise and hold proportionally more.
 CPUS_PER_GPU = 8
 MEMORY_GIB_PER_GPU = 64
+EPHEMERAL_STORAGE = "20Gi"
 
 # Without a GPU: small models, the demo, tests. Requests are small enough for a node with two cores.
 CPU_ONLY: dict[str, Any] = {
-    "requests": {"cpu": "1", "memory": "4Gi", "ephemeral-storage": "2Gi", GPU: None},
-    "limits": {"cpu": "4", "memory": "12Gi", GPU: None},
+    "requests": {"cpu": "1", "memory": "4Gi", "ephemeral-storage": "2Gi"},
+    "limits": {"cpu": "4", "memory": "12Gi", "ephemeral-storage": EPHEMERAL_STORAGE},
 }
 
 PUBLISH_MEMORY_GIB = 8
@@ -31,19 +32,26 @@ _ROUND_SECONDS = 600
 
 
 def training(gpus: int) -> dict[str, Any]:
-    """Differences of the training container's `resources` from the base; empty for one GPU, None removes a key."""
+    """The training container's `resources`; the base holds those of one GPU."""
     if gpus == 0:
         return CPU_ONLY
-    if gpus == 1:
-        return {}
-    amount = {"cpu": str(CPUS_PER_GPU * gpus), "memory": f"{MEMORY_GIB_PER_GPU * gpus}Gi", GPU: str(gpus)}
+    amount = {
+        "cpu": str(CPUS_PER_GPU * gpus),
+        "memory": f"{MEMORY_GIB_PER_GPU * gpus}Gi",
+        "ephemeral-storage": EPHEMERAL_STORAGE,
+        GPU: str(gpus),
+    }
     return {"requests": amount, "limits": amount}
 
 
 def publish_memory_gib(run: LockedRun) -> int:
-    """Memory of the publish container, GiB: the weights twice and the interpreter, never less than the base's."""
-    needed = _PYTHON_AND_TORCH_GIB + ceil(_WEIGHTS_IN_MEMORY * _model_bytes(run) / GIB)
-    return max(PUBLISH_MEMORY_GIB, needed)
+    """Memory of the publish container, GiB."""
+    return publishing_gib(_model_bytes(run))
+
+
+def publishing_gib(weights: int) -> int:
+    """Memory that publishing takes, GiB: the weights (bytes) twice and the interpreter, never less than the base's."""
+    return max(PUBLISH_MEMORY_GIB, _PYTHON_AND_TORCH_GIB + ceil(_WEIGHTS_IN_MEMORY * weights / GIB))
 
 
 def publish_deadline_seconds(run: LockedRun) -> int:

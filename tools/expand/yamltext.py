@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -25,7 +25,20 @@ def dump(data: dict[str, Any]) -> str:
     Raises:
         ValueError: a number that is not finite, or a value that is no plain data.
     """
-    return "".join(f"{line}\n" for line in _mapping(data, ""))
+    lines: list[str] = []
+    _mapping(lines, data, "", "")
+    return "\n".join(lines) + "\n" if lines else ""
+
+
+def dump_list(items: Sequence[Any]) -> str:
+    """The list as block YAML.
+
+    Raises:
+        ValueError: as `dump`.
+    """
+    lines: list[str] = []
+    _sequence(lines, items, "")
+    return "\n".join(lines) + "\n"
 
 
 @lru_cache(maxsize=4096)  # keys and words come again in every lock
@@ -59,30 +72,33 @@ def _number(value: float) -> str:
     return digits if "e" not in digits or "." in digits else digits.replace("e", ".0e")
 
 
-def _mapping(data: dict[str, Any], indent: str) -> Iterator[str]:
+def _mapping(lines: list[str], data: dict[str, Any], first: str, indent: str) -> None:
+    """Append the lines of a mapping that is not empty: the first one begins with `first`, all others with `indent`."""
+    start = first
     for key, value in data.items():
-        name = f"{indent}{text(key)}:"
-        if isinstance(value, dict) and value:
-            yield name
-            yield from _mapping(value, f"{indent}  ")
+        if isinstance(value, str):  # by far the most
+            lines.append(f"{start}{text(key)}: {text(value)}")
+        elif isinstance(value, dict) and value:
+            lines.append(f"{start}{text(key)}:")
+            inner = f"{indent}  "
+            _mapping(lines, value, inner, inner)
         elif isinstance(value, (list, tuple)) and value:
-            yield name
-            yield from _sequence(value, f"{indent}  ")
+            lines.append(f"{start}{text(key)}:")
+            _sequence(lines, value, f"{indent}  ")
         else:
-            yield f"{name} {_leaf(value)}"
+            lines.append(f"{start}{text(key)}: {_leaf(value)}")
+        start = indent
 
 
-def _sequence(items: list[Any] | tuple[Any, ...], indent: str) -> Iterator[str]:
+def _sequence(lines: list[str], items: Sequence[Any], indent: str) -> None:
     for item in items:
         if isinstance(item, dict) and item:
-            lines = list(_mapping(item, f"{indent}  "))
-            yield f"{indent}- {lines[0].lstrip()}"
-            yield from lines[1:]
+            _mapping(lines, item, f"{indent}- ", f"{indent}  ")
         elif isinstance(item, (list, tuple)) and item:
-            yield f"{indent}-"
-            yield from _sequence(item, f"{indent}  ")
+            lines.append(f"{indent}-")
+            _sequence(lines, item, f"{indent}  ")
         else:
-            yield f"{indent}- {_leaf(item)}"
+            lines.append(f"{indent}- {_leaf(item)}")
 
 
 def _leaf(value: Any) -> str:

@@ -8,11 +8,30 @@ from pydantic import Field
 
 from tools.formats.base import Duration, Label, Login, Strict, Text
 
+TENANT = "{tenant}"
+_WITH_TENANT = r"^[^{}\s]*\{tenant\}[^{}\s]*$"
+
 
 class Mlflow(Strict):
     """The environment's tracking server and registry."""
 
     tracking_uri: Annotated[str, Field(pattern=r"^https?://\S+$", max_length=255)]
+    cidrs: Annotated[
+        list[Annotated[str, Field(pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$")]],
+        Field(description="Addresses of an MLflow outside the cluster, which the tenants' pods may reach"),
+    ] = []
+    pod_port: Annotated[
+        int | None, Field(ge=1, le=65535, description="Port of MLflow's pods where it is not the URI's")
+    ] = None
+
+
+class Nfs(Strict):
+    """A server with one export a tenant, `<path>/tenants/<tenant>`, and one of the base models, `<path>/base-models`."""
+
+    server: Annotated[
+        str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.:-]*$", max_length=253, description="Name or address")
+    ]
+    path: Annotated[str, Field(pattern=r"^(/[A-Za-z0-9._-]+)+$", max_length=200, description="Folder of the exports")]
 
 
 class Storage(Strict):
@@ -21,6 +40,39 @@ class Storage(Strict):
     storage_class: Annotated[Label, Field(description="StorageClass of the tenants' ReadWriteMany claims")]
     claim: Annotated[Label, Field(description="Name of the tenant's claim")] = "storage"
     base_models_claim: Annotated[Label, Field(description="Name of the read-only claim of base models")] = "base-models"
+    base_models_gib: Annotated[int, Field(ge=1, description="Size of the claim of base models (StorageClass)")] = 200
+    nfs: Annotated[Nfs | None, Field(description="Volumes on NFS exports instead of the StorageClass")] = None
+
+
+class Git(Strict):
+    """Where the cluster's Argo CD reads overlays; it follows the branch `deployed/<environment>`."""
+
+    url: Annotated[
+        str, Field(pattern=r"^(https?|ssh|git|file)://\S+$", max_length=255, description="This repository's URL")
+    ]
+    signing_keys: Annotated[
+        list[Annotated[str, Field(pattern=r"^[0-9A-F]{16}$")]],
+        Field(min_length=1, description="Long ids (16 digits) of the bot's GPG keys; other commits are not applied"),
+    ]
+
+
+class ExternalSecrets(Strict):
+    """Where the External Secrets Operator finds each tenant's MLflow credential: properties `username` and `password`."""
+
+    store: Annotated[Label, Field(description="Name of the ClusterSecretStore")]
+    key: Annotated[
+        str, Field(pattern=_WITH_TENANT, max_length=200, description="Key in the store; {tenant} stands for the tenant")
+    ] = "finetuning/{tenant}/mlflow"
+
+
+class Notifications(Strict):
+    """Who is told that a tenant's run started, succeeded or failed."""
+
+    service: Annotated[Label, Field(description="A service of argocd-notifications-cm, for instance email or slack")]
+    recipient: Annotated[
+        str,
+        Field(pattern=_WITH_TENANT, max_length=200, description="Address or channel; {tenant} stands for the tenant"),
+    ]
 
 
 class Gpu(Strict):
@@ -50,6 +102,13 @@ class Environment(Strict):
     node_selector: Annotated[
         dict[str, str], Field(description="Labels of the nodes that train; those of the base when empty")
     ] = {}
+    git: Annotated[Git | None, Field(description="What Argo CD follows; without it there are no Applications")] = None
+    tenant_group: Annotated[
+        str,
+        Field(pattern=_WITH_TENANT, max_length=200, description="Group of a tenant's people, as the cluster knows it"),
+    ] = "finetuning:{tenant}"
+    external_secrets: Annotated[ExternalSecrets | None, Field(description="Whether they fetch credentials")] = None
+    notifications: Annotated[Notifications | None, Field(description="Whether Argo CD tells anybody")] = None
     kueue: Annotated[bool, Field(description="Whether Kueue queues the Jobs")] = False
     keep_finished: Annotated[Duration, Field(description="How long an overlay stays after its run has finished")] = "7d"
 

@@ -17,7 +17,13 @@ class Quota(Strict):
     gpu_hours_per_month: Annotated[
         int, Field(ge=0, description="Time limit x GPUs x nodes of a calendar month's runs (UTC)")
     ]
-    storage_gib: Annotated[int, Field(ge=1, description="Size of the tenant's shared storage")] = 200
+    storage_gib: Annotated[
+        int, Field(ge=1, description="Size of the tenant's shared storage; an NFS export needs the same quota")
+    ] = 200
+    borrow_gpus: Annotated[
+        int, Field(ge=0, description="Idle GPUs of other tenants that it may use besides, until they need them (Kueue)")
+    ] = 0
+    jobs: Annotated[int, Field(ge=2, description="Jobs in the namespace, finished ones included; a run has two")] = 200
     time_limit: Annotated[Duration, Field(description="Longest run that needs no platform admin")] = "2d"
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from tools.formats.base import Label, RelativePath, Sha256, Strict
+from tools.formats.environment import ExternalSecrets, Git, Mlflow, Notifications, Storage
+from tools.formats.tenant import Tenant
 
 
 class AllowedModel(Strict):
@@ -21,6 +23,20 @@ class AllowedModel(Strict):
     licence: str
     template: str
     context_length: Annotated[int, Field(ge=1, description="Tokens")]
+    size: Annotated[int, Field(ge=0, description="Bytes of all its files")]
+
+
+class Cluster(Strict):
+    """What the environment says of every tenant; the names are those of `environments/<env>.yaml`."""
+
+    image: Annotated[str, Field(description="Allowed image, without digest")]
+    mlflow: Mlflow
+    storage: Storage
+    git: Git | None
+    tenant_group: str
+    external_secrets: ExternalSecrets | None
+    notifications: Notifications | None
+    kueue: bool
 
 
 class TenantContent(Strict):
@@ -29,8 +45,9 @@ class TenantContent(Strict):
     name: Label
     environment: Label
     namespace: Label
-    tenant: Annotated[dict[str, Any], Field(description="tenants/<tenant>/tenant.yaml as written")]
+    tenant: Annotated[Tenant, Field(description="tenants/<tenant>/tenant.yaml with its defaults")]
     models: list[AllowedModel]
+    cluster: Cluster
 
 
 class TenantLock(Strict):

@@ -60,7 +60,8 @@ def command(
     """
     container = pod(job)["containers"][0]
     arguments = [sandbox.host(argument) for argument in container.get("args") or []]
-    declared = {entry["name"]: sandbox.host(_value(entry, job, configmaps)) for entry in container.get("env") or []}
+    values = {entry["name"]: _value(entry, job, configmaps) for entry in container.get("env") or []}
+    declared = {name: sandbox.host(value) for name, value in values.items() if value is not None}
     environment = {**_machine(machine, container), **declared, "MLFLOW_TRACKING_URI": machine.tracking_uri}
     return Command([str(machine.python), *ENTRYPOINT, *arguments, *extra], environment, machine.storage)
 
@@ -93,13 +94,16 @@ def _git(root: Path, *arguments: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _value(entry: Manifest, job: Manifest, configmaps: Mapping[str, Mapping[str, str]]) -> str:
+def _value(entry: Manifest, job: Manifest, configmaps: Mapping[str, Mapping[str, str]]) -> str | None:
+    """A variable's value; None for an optional Secret, of which this machine has the user's own variable or nothing."""
     source = entry.get("valueFrom") or {}
     if not source:
         return str(entry.get("value", ""))
     if "configMapKeyRef" in source:
         reference = source["configMapKeyRef"]
         return configmaps[reference["name"]][reference["key"]]
+    if "secretKeyRef" in source and source["secretKeyRef"].get("optional"):
+        return os.environ.get(entry["name"])
     field = (source.get("fieldRef") or {}).get("fieldPath", "")
     if field in ("metadata.name", "metadata.namespace"):
         value: Any = job["metadata"][field.removeprefix("metadata.")]

@@ -6,9 +6,7 @@ tables of mlflow/store/model_registry/dbmodels/models.py, opened read-only; a te
 
 from __future__ import annotations
 
-import base64
 import json
-import os
 import sqlite3
 import urllib.error
 import urllib.parse
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tools.errors import ToolFault, UsageError
+from tools.mlflow_login import credentials
 
 _TIMEOUT = 30
 _VERSION = """
@@ -74,7 +73,7 @@ def folder_of(version: Version) -> str:
 def _over_http(uri: str, name: str, alias: str) -> Version | None:
     query = urllib.parse.urlencode({"name": name, "alias": alias})
     request = urllib.request.Request(  # noqa: S310 - the scheme is http or https, see by_alias
-        f"{uri.rstrip('/')}/api/2.0/mlflow/registered-models/alias?{query}", headers=_credentials()
+        f"{uri.rstrip('/')}/api/2.0/mlflow/registered-models/alias?{query}", headers=credentials()
     )
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310
@@ -93,15 +92,6 @@ def _over_http(uri: str, name: str, alias: str) -> Version | None:
 def _means_unknown(error: urllib.error.HTTPError) -> bool:
     """MLflow answers 404 for an unknown model and 400 for an unknown alias."""
     return error.code in {400, 404} and b"error_code" in error.read()
-
-
-def _credentials() -> dict[str, str]:
-    """As MLflow's own client takes them from the environment."""
-    user, password = os.environ.get("MLFLOW_TRACKING_USERNAME"), os.environ.get("MLFLOW_TRACKING_PASSWORD")
-    if user and password:
-        return {"Authorization": f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"}
-    token = os.environ.get("MLFLOW_TRACKING_TOKEN")
-    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def _tags(pairs: Any) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from tools.expand.platform import PLATFORM
 from tools.expand.tenant import TENANTS
 from tools.findings import Finding, compose
 from tools.render import facts
@@ -46,7 +47,9 @@ def _built(built: Built, schemas: Schemas) -> Iterator[Finding]:
 def _owner(manifest: Manifest) -> tuple[str, str]:
     """The last two parts of the folder of the overlay that an object comes from, as its labels say them."""
     labels = manifest.get("metadata", {}).get("labels") or {}
-    owner = str(labels.get("finetuning/tenant"))
+    if "finetuning/tenant" not in labels:
+        return (str(labels.get("finetuning/environment")), PLATFORM)
+    owner = str(labels["finetuning/tenant"])
     experiment = labels.get("finetuning/experiment")
     return (owner, str(experiment)) if experiment else (TENANTS, owner)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
+import yaml12
 
 from tools.errors import ToolFault
 
@@ -18,8 +18,8 @@ def read(manifests: str) -> list[Manifest]:
         ToolFault: the text is none that kustomize writes.
     """
     try:
-        documents = list(yaml.load_all(manifests, Loader=yaml.CSafeLoader))
-    except yaml.YAMLError as error:
+        documents: Any = yaml12.parse_yaml(manifests, multi=True)
+    except ValueError as error:
         raise ToolFault(f"kustomize's output is not readable: {error}") from error
     return [document for document in documents if isinstance(document, dict)]
 

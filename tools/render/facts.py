@@ -23,7 +23,10 @@ _MERGED = "/storage/models/merged-model"
 _VOLUMES = frozenset({"configMap", "emptyDir", "persistentVolumeClaim"})
 _HOOKS = frozenset({"PreSync", "Sync", "PostSync", "SyncFail", "PostDelete", "Skip"})
 _DELETE_POLICIES = frozenset({"HookSucceeded", "HookFailed", "BeforeHookCreation"})
-_SYNC_OPTIONS = frozenset({"Prune=false", "Delete=false", "ServerSideApply=true", "Validate=true"})
+_SYNC_OPTIONS = frozenset(
+    {"Prune=false", "Delete=false", "Prune=confirm", "Delete=confirm", "ServerSideApply=true", "Validate=true"}
+)
+_APPLICATION = frozenset({"compare-options", "manifest-generate-paths"})
 _POD = {
     "restartPolicy": "Never",
     "automountServiceAccountToken": False,
@@ -55,7 +58,7 @@ def faults(manifest: Manifest) -> list[Fact]:
 def _annotations(manifest: Manifest) -> Iterator[Fact]:
     place = "metadata.annotations"
     for key, value in (manifest.get("metadata", {}).get("annotations") or {}).items():
-        if not key.startswith(_ARGO):
+        if not key.startswith(_ARGO) or (manifest.get("kind") == "Application" and key[len(_ARGO) :] in _APPLICATION):
             continue
         allowed = _annotation_values(key.removeprefix(_ARGO), str(value))
         if allowed:

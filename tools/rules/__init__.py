@@ -66,6 +66,9 @@ MODULES = (
     # other files
     "tenant_reference",
     "tenant_unique",
+    "tenant_name",
+    "tenant_namespace",
+    "tenant_runs",
     "tenant_approvals",
     "dataset_media",
     "dataset_columns",
@@ -75,6 +78,7 @@ MODULES = (
     "model_files",
     "environment_gpu",
     "environment_base",
+    "environment_mlflow",
     "platform_list",
 )
 

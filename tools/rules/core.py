@@ -40,6 +40,8 @@ OVERLAYS: Mapping[str, str] = {
     "expand-missing": "No file of an overlay is missing. Restore it from git.",
     "expand-nodes": "A run trains on one node: the base has one pod. Ask for more GPUs of a node, or larger ones.",
     "expand-path": "A lock lies in the folder of its own environment, tenant and experiment.",
+    "expand-tenant": "A tenant whose tenant.yaml is gone, or no longer names the environment, has no runs left there: with its "
+    "overlay goes the namespace and every Job in it. Cancel the runs first.",
     "render-build": "Every overlay builds with kustomize; the message is its first complaint.",
     "render-facts": "What is rendered is what the platform promises: image by digest, non-root, read-only root, no "
     "service-account token, hooks and sync waves that Argo CD understands.",

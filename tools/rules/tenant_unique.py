@@ -1,6 +1,6 @@
-"""Two tenants share neither a namespace nor a user id.
+"""Two tenants share neither a namespace nor a user id nor a group id.
 
-Namespace and user id are what separates tenants in the cluster and on the storage.
+Namespace and ids are what separates tenants in the cluster and on the storage: NFS believes the ids that a pod runs under.
 
 Fails:
 
@@ -22,6 +22,7 @@ from tools.rules.entry import Entry
 ID = "tenant-unique"
 KIND = "tenant"
 NEEDS: tuple[str, ...] = ()
+_IDS = ("uid", "gid")
 
 
 def check(entry: Entry[Tenant]) -> Iterator[Finding]:
@@ -34,8 +35,10 @@ def check(entry: Entry[Tenant]) -> Iterator[Finding]:
         mine = entry.value.namespace or f"{entry.name}-training"
         if entry.parsed.usable("namespace") and mine == (other.namespace or f"{name}-training"):
             yield _finding(entry, "namespace", mine, name)
-        if entry.parsed.usable("uid") and entry.value.uid == other.uid:
-            yield _finding(entry, "uid", str(other.uid), name)
+        for field in _IDS:
+            value = getattr(other, field)
+            if entry.parsed.usable(field) and getattr(entry.value, field) == value:
+                yield _finding(entry, field, str(value), name)
 
 
 def _finding(entry: Entry[Tenant], field: str, value: str, other: str) -> Finding:

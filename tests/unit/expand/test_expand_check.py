@@ -46,7 +46,7 @@ def test_an_experiment_without_an_overlay_is_no_fault(platform: Path, capsys: py
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (edited("overlays/dev/team-b/cpu/train.yaml", 'cpu: "4"', 'cpu: "5"'), "overlays/dev/team-b/cpu/train.yaml:24 expand-changed"),
+        (edited("overlays/dev/team-b/cpu/train.yaml", 'cpu: "4"', 'cpu: "5"'), "overlays/dev/team-b/cpu/train.yaml:26 expand-changed"),
         (edited(f"{PLAIN}/kustomization.yaml", "namespace:", "namespace: x\n#"), f"{PLAIN}/kustomization.yaml:4 expand-changed"),
         (edited(f"{PLAIN}/run.yaml", "lora_rank: 16", "lora_rank: 17"), f"{PLAIN}/run.yaml:5 expand-hash"),
         (edited(f"{PLAIN}/run.yaml", "# The lock", "# the lock"), f"{PLAIN}/run.yaml:2 expand-changed"),

@@ -69,7 +69,7 @@ def test_a_raised_attempt_keeps_the_run_and_its_authorization(platform: Path) ->
         stream.write("attempt: 2\n")
     assert expand(platform, str(platform / PLAIN)) == 0
     assert lock.read_text() == before.replace("attempt: 1", "attempt: 2")
-    assert "name: a2" in (platform / OVERLAY / "train.yaml").read_text()
+    assert "value: a2" in (platform / OVERLAY / "train.yaml").read_text()
 
 
 def test_a_cancelled_experiment_loses_its_overlay(platform: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -10,6 +11,7 @@ from tools.cli import main
 from tools.repository import Repository
 
 MAX_LINES = 15
+POD = "/spec/template/spec"
 
 
 def test_the_same_experiments_give_the_same_bytes(platform: Path, tmp_path: Path) -> None:
@@ -38,19 +40,22 @@ def test_an_overlay_that_equals_the_base_has_no_patches(platform: Path) -> None:
     assert set(tree(platform / "overlays/dev/team-a/plain")) == {"run.yaml", "kustomization.yaml"}
 
 
+def operations(platform: Path, patch: str) -> dict[str, Any]:
+    """What a JSON patch does: `operation path` -> value."""
+    items = yaml.safe_load((platform / "overlays" / patch).read_text())
+    return {f"{item['op']} {item['path'].replace(POD, '<pod>')}": item.get("value") for item in items}
+
+
 def test_a_run_without_gpus_takes_the_gpu_parts_away(platform: Path) -> None:
-    """`gpus: 0` removes node selector, toleration and GPU limits with null."""
-    patch = yaml.safe_load((platform / "overlays/dev/team-b/cpu/train.yaml").read_text())
-    pod = patch["spec"]["template"]["spec"]
-    assert pod["nodeSelector"] is None
-    assert pod["tolerations"] is None
-    assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] is None
+    """`gpus: 0` removes node selector and toleration, and asks for no GPU."""
+    found = operations(platform, "dev/team-b/cpu/train.yaml")
+    assert {"remove <pod>/nodeSelector", "remove <pod>/tolerations"} <= set(found)
+    assert "nvidia.com/gpu" not in str(found["replace <pod>/containers/0/resources"])
 
 
 def test_a_retry_is_a_job_of_its_own(platform: Path) -> None:
-    """The second attempt renames the training Job and touches nothing else of a plain run."""
-    patch = yaml.safe_load((platform / "overlays/dev/team-b/cpu/train.yaml").read_text())
-    assert patch["metadata"] == {"name": "a2"}
+    """The second attempt renames the training Job."""
+    assert operations(platform, "dev/team-b/cpu/train.yaml")["replace /metadata/name"] == "a2"
 
 
 def test_a_run_that_publishes_nothing_has_no_publish_job(platform: Path) -> None:
@@ -61,22 +66,24 @@ def test_a_run_that_publishes_nothing_has_no_publish_job(platform: Path) -> None
 
 def test_kueue_labels_stand_on_the_training_job_only(platform: Path) -> None:
     """A queued run names queue, priority and longest time; the hook must not wait in a queue."""
-    folder = platform / "overlays/prod/team-a/large"
-    labels = yaml.safe_load((folder / "train.yaml").read_text())["metadata"]["labels"]
-    assert labels == {
-        "kueue.x-k8s.io/queue-name": "finetuning",
-        "kueue.x-k8s.io/priority-class": "high",
-        "kueue.x-k8s.io/max-exec-time-seconds": str(2 * 86400 + 1800),
-    }
-    assert "labels" not in yaml.safe_load((folder / "publish.yaml").read_text())["metadata"]
+    labels = "add /metadata/labels/kueue.x-k8s.io~1"
+    found = operations(platform, "prod/team-a/large/train.yaml")
+    assert found[f"{labels}queue-name"] == "finetuning"
+    assert found[f"{labels}priority-class"] == "high"
+    assert found[f"{labels}max-exec-time-seconds"] == str(2 * 86400 + 1800)
+    assert not any("kueue" in key for key in operations(platform, "prod/team-a/large/publish.yaml"))
+
+
+def test_a_priority_other_than_the_bases_is_a_priority_class(platform: Path) -> None:
+    """The scheduler knows priorities as classes."""
+    assert operations(platform, "prod/team-a/large/train.yaml")["replace <pod>/priorityClassName"] == "finetuning-high"
 
 
 def test_merging_a_large_model_gets_memory_and_time(platform: Path) -> None:
     """141 GB of weights twice and four passes at 100 MB/s, instead of the base's 8 GiB and one hour."""
-    patch = yaml.safe_load((platform / "overlays/prod/team-a/large/publish.yaml").read_text())
-    container = patch["spec"]["template"]["spec"]["containers"][0]
-    assert container["resources"]["limits"] == {"memory": "267Gi"}
-    assert patch["spec"]["activeDeadlineSeconds"] == 6600
+    found = operations(platform, "prod/team-a/large/publish.yaml")
+    assert found["replace <pod>/containers/0/resources/limits/memory"] == "267Gi"
+    assert found["replace /spec/activeDeadlineSeconds"] == 6600
 
 
 def test_the_lock_can_be_read_back(platform: Path) -> None:

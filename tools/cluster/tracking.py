@@ -1,0 +1,169 @@
+"""What MLflow knows of a run, through its REST API: progress, loss, links, the registered version. No mlflow import.
+
+API: MLflow's documentation, "REST API", 2.0; the tags and metrics are those that runner/tracking.py and
+runner/callback.py write. Credentials: MLflow's own variables MLFLOW_TRACKING_USERNAME, _PASSWORD and _TOKEN.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import ssl
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+
+from tools.formats.lock import Lock
+from tools.mlflow_login import credentials
+
+_SECONDS = 5.0
+_MISSING = 404
+
+
+class Away(Exception):  # noqa: N818 - MLflow's state, never a reason for status to fail
+    """MLflow does not answer, or refuses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """A run as MLflow has it.
+
+    percent: 0 to 100. eta_seconds: as reported at `updated` (seconds since 1970). Any may be missing.
+    """
+
+    run_id: str
+    url: str
+    percent: float | None = None
+    eta_seconds: float | None = None
+    loss: float | None = None
+    tokens_per_second: float | None = None
+    updated: float | None = None
+    attempt: int | None = None
+    version: int | None = None
+    version_url: str | None = None
+
+
+class Tracking:
+    """One MLflow server. Methods raise Away."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri.rstrip("/")
+        self._experiments: dict[str, str | None] = {}
+        self._tls = _tls() if self.uri.startswith("https:") else None
+
+    def of(self, lock: Lock) -> Tracked | None:
+        """What the server has of a run; None before its first step."""
+        try:
+            return self._of(lock)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise Away(f"{self.uri} does not speak MLflow's API ({error!r})") from error
+
+    def _of(self, lock: Lock) -> Tracked | None:
+        experiment = self._experiment(lock.run.mlflow.experiment)
+        if experiment is None:
+            return None
+        body = {
+            "experiment_ids": [experiment],
+            "filter": f"tags.run_sha256 = '{lock.sha256}'",
+            "order_by": ["attributes.start_time ASC"],
+            "max_results": 1,
+        }
+        runs = self._call("runs/search", body).get("runs") or []
+        return self._tracked(runs[0], experiment, lock) if runs else None
+
+    def _tracked(self, run: dict[str, Any], experiment: str, lock: Lock) -> Tracked:
+        data = run.get("data") or {}
+        metrics = {entry["key"]: entry for entry in data.get("metrics") or []}
+        tags = {entry["key"]: entry["value"] for entry in data.get("tags") or []}
+        progress = metrics.get("progress/percent") or {}
+        run_id = str(run["info"]["run_id"])
+        version = self._version(lock)
+        return Tracked(
+            run_id=run_id,
+            url=f"{self.uri}/#/experiments/{experiment}/runs/{run_id}",
+            percent=_number(metrics, "progress/percent"),
+            eta_seconds=_number(metrics, "progress/eta_seconds"),
+            loss=_number(metrics, "loss"),
+            tokens_per_second=_number(metrics, "progress/tokens_per_second"),
+            updated=int(progress["timestamp"]) / 1000 if "timestamp" in progress else None,
+            attempt=int(tags["attempt"]) if tags.get("attempt", "").isdecimal() else None,
+            version=version,
+            version_url=f"{self.uri}/#/models/{_quoted(lock)}/versions/{version}" if version else None,
+        )
+
+    def _version(self, lock: Lock) -> int | None:
+        if lock.run.publish is None:
+            return None
+        where = urllib.parse.quote(f"name = '{lock.run.publish.model_name}'")
+        try:
+            found = self._call(f"model-versions/search?filter={where}&max_results=1000").get("model_versions") or []
+        except _Missing:
+            return None
+        mine = [entry for entry in found if ("run_sha256", lock.sha256) in _tags(entry)]
+        return min((int(entry["version"]) for entry in mine), default=None)
+
+    def _experiment(self, name: str) -> str | None:
+        if name not in self._experiments:
+            where = urllib.parse.quote(name)
+            try:
+                found = self._call(f"experiments/get-by-name?experiment_name={where}")
+                self._experiments[name] = str(found["experiment"]["experiment_id"])
+            except _Missing:
+                self._experiments[name] = None
+        return self._experiments[name]
+
+    def _call(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        request = urllib.request.Request(  # noqa: S310 - the formats let http and https through, nothing else
+            f"{self.uri}/api/2.0/mlflow/{path}",
+            data=json.dumps(body).encode() if body is not None else None,
+            headers={"Content-Type": "application/json", **credentials()},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=_SECONDS, context=self._tls) as response:  # noqa: S310
+                answer = json.loads(response.read())
+        except urllib.error.HTTPError as error:
+            if error.code == _MISSING:
+                raise _Missing(path) from error
+            raise Away(f"{self.uri} refuses: {error.code} {error.reason}") from error
+        except (OSError, ValueError) as error:
+            raise Away(f"{self.uri} does not answer: {getattr(error, 'reason', None) or error}") from error
+        if not isinstance(answer, dict):
+            raise Away(f"{self.uri} does not speak MLflow's API")
+        return answer
+
+
+class _Missing(Away):
+    """MLflow has no such thing."""
+
+
+def remedy(uri: str) -> str:
+    """How to reach a server that only the cluster can name, and how to log in."""
+    host, _, port = urllib.parse.urlsplit(uri).netloc.partition(":")
+    parts = host.split(".")
+    login = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD log in"
+    if parts[2:3] != ["svc"]:
+        return login
+    port = port or "80"
+    forward = f"kubectl -n {parts[1]} port-forward svc/{parts[0]} {port}"
+    return f"from outside the cluster: `{forward}` and --tracking-uri http://127.0.0.1:{port}; {login}"
+
+
+def _number(metrics: dict[str, dict[str, Any]], name: str) -> float | None:
+    value = float(metrics[name]["value"]) if name in metrics else math.nan
+    return value if math.isfinite(value) else None
+
+
+def _tags(entry: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(tag["key"], tag["value"]) for tag in entry.get("tags") or []]
+
+
+def _quoted(lock: Lock) -> str:
+    assert lock.run.publish is not None
+    return urllib.parse.quote(lock.run.publish.model_name)
+
+
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH"))
