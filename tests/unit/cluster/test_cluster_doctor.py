@@ -267,6 +267,18 @@ def test_what_the_api_server_adds_or_rewrites_is_no_difference(wanted: Object, l
     assert differences({**SPEC, "spec": wanted}, {**SPEC, "spec": live}) == []
 
 
+@pytest.mark.parametrize("wanted", [{"selfHeal": False}, {"path": ""}, {"syncPolicy": {"automated": {"prune": False}}}])
+def test_argo_cd_writes_its_kinds_back_without_zeros(wanted: Object) -> None:
+    """What is false or empty there is gone; a true in its place is a difference, and other kinds mean their false."""
+    manifest = {"apiVersion": "argoproj.io/v1alpha1", **SPEC, "spec": wanted}
+    live = {"spec": {"syncPolicy": {"automated": {}}}}
+    assert differences(manifest, live) == []
+    assert differences({**manifest, "apiVersion": "batch/v1"}, live) != []
+    assert differences(
+        manifest, {"spec": {"selfHeal": True, "path": "x", "syncPolicy": {"automated": {"prune": True}}}}
+    )
+
+
 @pytest.mark.parametrize(
     ("wanted", "live", "difference"),
     [

@@ -31,33 +31,26 @@ def differences(wanted: dict[str, Any], live: dict[str, Any]) -> list[Difference
     named = {"metadata": {key: meta[key] for key in ("labels", "annotations", "finalizers") if key in meta}}
     if wanted["kind"] == "ConfigMap":
         named = {}  # an Argo CD that manages its own ConfigMaps takes our keys, not our labels
-    if wanted["kind"] in _WITHOUT_ZEROS or str(wanted.get("apiVersion")).startswith(_ARGOCD):
-        body = _without_zeros(body)
-    return [found for part in (named, body) for found in _mapping("", part, live)]
+    zeros = wanted["kind"] in _WITHOUT_ZEROS or str(wanted.get("apiVersion")).startswith(_ARGOCD)
+    absent: tuple[Any, ...] = (None, {}, [], False, "") if zeros else (None, {}, [])
+    return [found for part in (named, body) for found in _mapping("", part, live, absent)]
 
 
-def _without_zeros(value: Any) -> Any:
-    """The same without false and empty text, wherever they are; lists keep their length."""
-    if isinstance(value, dict):
-        return {key: _without_zeros(part) for key, part in value.items() if part is not False and part != ""}
-    return [_without_zeros(part) for part in value] if isinstance(value, list) else value
-
-
-def _mapping(path: str, wanted: dict[str, Any], live: dict[str, Any]) -> Iterator[Difference]:
+def _mapping(path: str, wanted: dict[str, Any], live: dict[str, Any], absent: tuple[Any, ...]) -> Iterator[Difference]:
     for key, value in wanted.items():
-        yield from _value(f"{path}.{key}" if path else str(key), value, live.get(key))
+        yield from _value(f"{path}.{key}" if path else str(key), value, live.get(key), absent)
 
 
-def _value(path: str, wanted: Any, live: Any) -> Iterator[Difference]:
-    if live in (None, {}, []) and wanted in (None, {}, []):
-        return  # the API server drops what is empty
+def _value(path: str, wanted: Any, live: Any, absent: tuple[Any, ...]) -> Iterator[Difference]:
+    if live in (None, {}, []) and any(type(wanted) is type(value) and wanted == value for value in absent):
+        return  # written back without what is empty
     if isinstance(wanted, dict) and isinstance(live, dict):
-        yield from _mapping(path, wanted, live)
+        yield from _mapping(path, wanted, live, absent)
     elif path == "metadata.finalizers" and isinstance(live, list):
         yield from (Difference(path, "nothing", str(entry)) for entry in wanted if entry not in live)
     elif isinstance(wanted, list) and isinstance(live, list) and len(wanted) == len(live):
         for index, (left, right) in enumerate(zip(wanted, live, strict=True)):
-            yield from _value(f"{path}[{index}]", left, right)
+            yield from _value(f"{path}[{index}]", left, right, absent)
     elif not _same(wanted, live):
         yield Difference(path, *_in_words(live, wanted))
 
