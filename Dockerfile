@@ -11,33 +11,45 @@
 # Then put the digest that the push prints into environments/<env>.yaml: a Job names its image by digest only.
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
-FROM ${BASE_IMAGE} AS build
+FROM ${BASE_IMAGE} AS installers
 ARG INDEX_URL=
 # Debian 12 keeps one tini for its lifetime and rebuilds it under another suffix on each architecture: the base image's
 # digest is its pin.
 RUN apt-get update && apt-get install --yes --no-install-recommends tini
 WORKDIR /build
-COPY requirements/bootstrap.txt requirements/runner.txt requirements/
-# Every file is checked against its hash, and only wheels are taken: no package's build script runs, so no compiler is
-# needed either. Modules are compiled here because the root is read-only where they run; an unchecked hash keeps the
-# compiled files valid when a registry or a builder rewrites modification times.
+COPY requirements/bootstrap.txt requirements/bootstrap.txt
 RUN --mount=type=secret,id=ca-bundle \
     set -eu; \
     if [ -f /run/secrets/ca-bundle ]; then export SSL_CERT_FILE=/run/secrets/ca-bundle PIP_CERT=/run/secrets/ca-bundle; fi; \
     python3 -m venv bootstrap; \
     bootstrap/bin/pip install --no-cache-dir --only-binary :all: ${INDEX_URL:+--index-url "$INDEX_URL"} \
-      --require-hashes --requirement requirements/bootstrap.txt; \
-    bootstrap/bin/uv venv --python "$(command -v python3)" /opt/venv; \
-    PYC_INVALIDATION_MODE=UNCHECKED_HASH bootstrap/bin/uv pip install --python /opt/venv/bin/python --no-cache \
+      --require-hashes --requirement requirements/bootstrap.txt
+
+# The image begins here: 6 GB are installed where they stay, by an installer that is only mounted. Copying them out of
+# another stage would write them three times.
+FROM ${BASE_IMAGE} AS packages
+ARG INDEX_URL=
+COPY requirements/runner.txt /opt/requirements.txt
+# Every file is checked against its hash, and only wheels are taken: no package's build script runs, so no compiler is
+# needed either. Modules are compiled here because the root is read-only where they run; an unchecked hash keeps the
+# compiled files valid when a registry or a builder rewrites modification times.
+RUN --mount=type=secret,id=ca-bundle --mount=type=bind,from=installers,source=/build/bootstrap/bin,target=/run/installers \
+    set -eu; \
+    if [ -f /run/secrets/ca-bundle ]; then export SSL_CERT_FILE=/run/secrets/ca-bundle; fi; \
+    /run/installers/uv venv --python "$(command -v python3)" /opt/venv; \
+    PYC_INVALIDATION_MODE=UNCHECKED_HASH /run/installers/uv pip install --python /opt/venv/bin/python --no-cache \
       --compile-bytecode --only-binary :all: ${INDEX_URL:+--index-url "$INDEX_URL"} \
-      --require-hashes --requirement requirements/runner.txt
-# After the packages, so that a change of the platform's own code leaves the 6 GB above in the cache. The mode is set here
-# because a checkout may be writable for everyone (GitLab's runner clones with umask 0).
+      --require-hashes --requirement /opt/requirements.txt
+
+# The platform's own code. The mode is set here because a checkout may be writable for everyone (GitLab's runner clones
+# with umask 0).
+FROM ${BASE_IMAGE} AS app
+WORKDIR /build
 COPY tools app/tools
 COPY runner app/runner
-RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash app && chmod -R a=rX app
+RUN python3 -m compileall -q --invalidation-mode unchecked-hash app && chmod -R a=rX app
 
-FROM ${BASE_IMAGE}
+FROM packages
 # Installers go, ensurepip (which would bring pip back) with them; a base whose pip does not let itself be removed fails
 # the build. No compiler is here: Triton calls one when a kernel is first started, so `enable_liger_kernel` and
 # torch.compile do not work in this image.
@@ -49,8 +61,7 @@ RUN set -eu; \
     groupadd --gid 10001 trainer; \
     useradd --uid 10001 --gid 10001 --no-log-init --create-home --home-dir /home/trainer trainer; \
     chmod 1777 /home/trainer
-COPY --from=build /usr/bin/tini /usr/bin/tini
-COPY --from=build /opt/venv /opt/venv
+COPY --from=installers /usr/bin/tini /usr/bin/tini
 
 # USER and LOGNAME: a UID without a passwd entry otherwise fails in getpwuid, which torch calls for its cache folder.
 # Matplotlib, Triton, Hugging Face and XDG caches are not named: all of them follow HOME, which the Job puts on an emptyDir.
@@ -70,7 +81,8 @@ ENV PATH=/opt/venv/bin:${PATH} \
     MLFLOW_DISABLE_TELEMETRY=true \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 
-COPY --from=build /build/app /app
+# After the packages, so that a change of the platform's own code leaves their 6 GB in the cache.
+COPY --from=app /build/app /app
 
 ARG BASE_IMAGE
 ARG VERSION=unreleased

@@ -75,21 +75,23 @@ def environment(stage: Stage) -> dict[str, str]:
 
 
 def test_base_image_is_one_argument_with_python_on_debian_12(stages: list[Stage]) -> None:
-    """Both stages start from BASE_IMAGE, so the environment's interpreter is the one it was made with."""
+    """Every stage stands on BASE_IMAGE, so the environment's interpreter is the one it was made with."""
     text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-    assert [stage.base for stage in stages] == ["${BASE_IMAGE}", "${BASE_IMAGE}"]
+    assert [stage.base for stage in stages] == ["${BASE_IMAGE}", "${BASE_IMAGE}", "${BASE_IMAGE}", "packages"]
     assert re.search(r"^ARG BASE_IMAGE=python:3\.11-slim-bookworm$", text, re.MULTILINE)
 
 
 def test_every_package_is_installed_by_hash(stages: list[Stage]) -> None:
     """Each installation in the build names a compiled file with hashes and takes wheels only."""
-    installs = [found for run in stages[0].all("RUN") for found in re.findall(r"pip install.*?(?:;|$)", run)]
+    runs = [run for stage in stages for run in stage.all("RUN")]
+    installs = [found for run in runs for found in re.findall(r"pip install.*?(?:;|$)", run)]
     assert len(installs) == 2
     assert all("--require-hashes" in install and "--only-binary :all:" in install for install in installs)
     assert [re.findall(r"--requirement (\S+?);?$", install)[0] for install in installs] == [
         "requirements/bootstrap.txt",
-        "requirements/runner.txt",
+        "/opt/requirements.txt",
     ]
+    assert stages[1].all("COPY") == ["requirements/runner.txt /opt/requirements.txt"]
 
 
 @pytest.mark.parametrize("name", ["bootstrap.txt", "runner.txt"])
@@ -118,11 +120,15 @@ def test_last_stage_installs_nothing(last: Stage) -> None:
     assert INSTALLERS.findall(runs) == []
     assert "pip uninstall --yes pip setuptools wheel" in runs
     assert "ensurepip" in runs
-    assert [c for c in last.all("COPY") if "--from=build" in c] == [
-        "--from=build /usr/bin/tini /usr/bin/tini",
-        "--from=build /opt/venv /opt/venv",
-        "--from=build /build/app /app",
-    ]
+    assert last.all("COPY") == ["--from=installers /usr/bin/tini /usr/bin/tini", "--from=app /build/app /app"]
+
+
+def test_packages_are_installed_by_a_mounted_installer(stages: list[Stage]) -> None:
+    """The stage that the image stands on mounts the installer, so that nothing of it stays, and holds nothing else."""
+    (run,) = stages[1].all("RUN")
+    assert "--mount=type=bind,from=installers,source=/build/bootstrap/bin,target=/run/installers" in run
+    assert INSTALLERS.findall(run) == ["uv pip"]
+    assert run.count("/run/installers/uv ") == 2
 
 
 def test_image_runs_as_a_numeric_non_root_user(last: Stage) -> None:
@@ -157,19 +163,17 @@ def test_image_writes_nothing_outside_home_and_asks_no_hub(last: Stage) -> None:
 
 
 def test_own_code_comes_after_the_packages(stages: list[Stage]) -> None:
-    """A change of tools/ or runner/ leaves the layers with the packages as they are, in both stages."""
-    build, last = stages
-    names = [f"{name} {arguments}" for name, arguments in build.instructions]
-    packages = next(i for i, line in enumerate(names) if "uv pip install" in line)
-    assert names.index("COPY tools app/tools") > packages
-    assert names.index("COPY runner app/runner") > packages
-    assert last.all("COPY")[-1] == "--from=build /build/app /app"
+    """A change of tools/ or runner/ leaves the layer with the packages as it is."""
+    _, packages, app, last = stages
+    assert app.all("COPY") == ["tools app/tools", "runner app/runner"]
+    assert not [arguments for _, arguments in packages.instructions if "tools" in arguments or "runner " in arguments]
+    assert last.all("COPY")[-1] == "--from=app /build/app /app"
     assert "RUN" not in [name for name, _ in last.instructions[last.instructions.index(("ENV", last.all("ENV")[0])) :]]
 
 
 def test_own_code_is_writable_for_nobody(stages: list[Stage]) -> None:
     """Whatever the checkout's modes are, the image's copy can be read by every UID and written by none."""
-    assert stages[0].all("RUN")[-1].endswith("chmod -R a=rX app")
+    assert stages[2].all("RUN")[-1].endswith("chmod -R a=rX app")
 
 
 def test_build_context_holds_exactly_what_is_copied(stages: list[Stage]) -> None:

@@ -1,0 +1,52 @@
+"""Nothing that a test run starts outlives it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.processes import Programs, wait_for
+
+pytestmark = pytest.mark.e2e
+
+_STARTER = """
+import sys, time
+from pathlib import Path
+from tests.e2e.processes import Programs
+with Programs(Path(sys.argv[1])) as programs:
+    print(programs.start("sleep", ["sleep", "600"]).pid, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_programs_end_with_the_process_that_started_them(number: signal.Signals, tmp_path: Path) -> None:
+    """However the test run is ended, its programs end too."""
+    root = Path(__file__).resolve().parents[2]
+    command = [sys.executable, "-c", _STARTER, str(tmp_path)]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as starter:
+        assert starter.stdout is not None
+        pid = int(starter.stdout.readline())
+        os.kill(pid, 0)
+        starter.send_signal(number)
+    wait_for(lambda: not Path(f"/proc/{pid}").exists() or _zombie(pid), "the end of the program", 10)
+
+
+def _zombie(pid: int) -> bool:
+    return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
+
+
+def test_killed_program_starts_again(tmp_path: Path) -> None:
+    """A program that was killed, as a lost machine would be, can be started again and is stopped with the others."""
+    with Programs(tmp_path) as programs:
+        program = programs.start("sleep", ["sleep", "600"])
+        program.kill()
+        assert not program.alive
+        program.start()
+        assert program.alive
+    assert not program.alive
