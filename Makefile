@@ -67,8 +67,9 @@ test-heavy: setup-runner  ## tests with the real LLaMA Factory and MLflow
 	OMP_NUM_THREADS=1 .venv-runner/bin/python -m pytest -m heavy $(PYTEST_OPTIONS)
 
 .PHONY: e2e
-e2e: setup  ## tests on a real Kubernetes and a real Argo CD, built on the first call (needs Go, redis-server)
+e2e: setup-runner  ## tests on a real Kubernetes and a real Argo CD, built on the first call (needs Go, redis-server)
 	.venv/bin/python -m tests.e2e.binaries
+	.venv/bin/python -m tests.e2e.image
 	.venv/bin/python -m pytest -m e2e -q --durations=0 --durations-min=5 tests/e2e
 
 .PHONY: bench
