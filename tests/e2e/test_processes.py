@@ -15,9 +15,10 @@ from tests.e2e.processes import Programs, wait_for
 pytestmark = pytest.mark.e2e
 
 _STARTER = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from tests.e2e.processes import Programs
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
 with Programs(Path(sys.argv[1])) as programs:
     print(programs.start("sleep", ["sleep", "600"]).pid, flush=True)
     time.sleep(600)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import signal
 import subprocess
 import sys
@@ -129,15 +128,18 @@ def test_a_terminal_gets_a_picture_in_place(scene: Scene) -> None:
 def test_interrupting_it_leaves_no_traceback(scene: Scene) -> None:
     """^C ends the command with 130 and one line; the run is none of its business."""
     scene.happens("running")
-    command = [sys.executable, "-m", "tools", "watch", "team-a/plain", *scene.options()]
-    command[1:3] = ["-c", "from tools.cli import entry_point; entry_point()"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ}
-    ) as process:
-        assert process.stdout is not None
-        assert "running" in process.stdout.readline()
-        time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+    # Whoever runs the tests in the background has SIGINT ignored, and children inherit that.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{heard}; from tools.cli import entry_point; entry_point()"
+    command = [sys.executable, "-c", program, "watch", "team-a/plain", *scene.options()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert "running" in process.stdout.readline()
+            time.sleep(0.2)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=20)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert errors == "ft watch: interrupted\n"
