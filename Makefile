@@ -70,7 +70,7 @@ test-heavy: setup-runner  ## tests with the real LLaMA Factory and MLflow
 e2e: setup-runner  ## tests on a real Kubernetes and a real Argo CD, built on the first call (needs Go, redis-server)
 	.venv/bin/python -m tests.e2e.binaries
 	.venv/bin/python -m tests.e2e.image
-	.venv/bin/python -m pytest -m e2e -q --durations=0 --durations-min=5 tests/e2e
+	.venv/bin/python -m pytest -m e2e -q --timeout 1500 --durations=0 --durations-min=5 tests/e2e
 
 .PHONY: bench
 bench: setup-runner  ## timings beside what a user would pick instead

@@ -67,7 +67,9 @@ class ArgoCD:
         annotation = "argocd.argoproj.io/refresh"
         change = {"metadata": {"annotations": {annotation: "hard" if hard else "normal"}}}
         self.cluster.patch("Application", name, NAMESPACE, change)
-        wait_for(lambda: annotation not in self._annotations(name), f"the refresh of {name}", 60, [self.controller])
+        wait_for(
+            lambda: annotation not in self._annotations(name), f"the refresh of {name}", programs=[self.controller]
+        )
 
     def terminate(self, name: str) -> None:
         """End the running operation, as `argocd app terminate-op` does."""
@@ -81,7 +83,7 @@ class ArgoCD:
             found = [status.get(part, {}).get("status") for part in ("sync", "health")]
             return found == ["Synced", "Healthy"]
 
-        wait_for(look, f"{name} synced and healthy", 120, [self.controller, self.sets])
+        wait_for(look, f"{name} synced and healthy", programs=[self.controller, self.sets])
 
     def sync(self, name: str) -> None:
         """Start a sync, as `argocd app sync` does."""
@@ -168,7 +170,9 @@ def _start(built: Cache, cluster: Cluster, folder: Path, programs: Programs, key
         *("--redis", redis_address, "--disable-tls", "--address", "127.0.0.1", "--port", str(ports.repository)),
         *("--metrics-address", "127.0.0.1", "--metrics-port", str(ports.repository_metrics)),
     )
-    wait_for(lambda: listening(ports.redis) and listening(ports.repository), "repo-server", 60, [redis, repo_server])
+    wait_for(
+        lambda: listening(ports.redis) and listening(ports.repository), "repo-server", programs=[redis, repo_server]
+    )
     repository = ["--repo-server-plaintext", "--namespace", NAMESPACE]
     controller_access = _sign_in(built, cluster, folder, _CONTROLLER)
     controller = start(
@@ -190,8 +194,8 @@ def _start(built: Cache, cluster: Cluster, folder: Path, programs: Programs, key
         ARGOCD_GPG_ENABLED="false",
     )
     argocd = ArgoCD(cluster, redis, repo_server, controller, sets, ports)
-    wait_for(lambda: _answers(ports.controller_metrics), "the application controller", 60, [controller])
-    wait_for(lambda: listening(ports.sets_probe), "the ApplicationSet controller", 60, [sets])
+    wait_for(lambda: _answers(ports.controller_metrics), "the application controller", programs=[controller])
+    wait_for(lambda: listening(ports.sets_probe), "the ApplicationSet controller", programs=[sets])
     return argocd
 
 

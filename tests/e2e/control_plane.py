@@ -54,7 +54,7 @@ def start(built: Cache, folder: Path, programs: Programs) -> ControlPlane:
     server = {"server": f"https://127.0.0.1:{port}", "certificate-authority": str(authority)}
     files = {user: kubeconfig(folder / f"{user.replace(':', '-')}.yaml", server, tokens[user]) for user in tokens}
     cluster = Cluster.connect(files["admin"], built.program("kubectl"), programs)
-    wait_for(cluster.ready, "the API server", 60, [etcd, api_server])
+    wait_for(cluster.ready, "the API server", programs=[etcd, api_server])
     shared = ["--leader-elect=false", "--secure-port=0"]
     manager = [
         *(built.program("kube-controller-manager"), "--kubeconfig", str(files[_USERS[0]]), *shared),

@@ -74,7 +74,7 @@ def running(folder: Path, address: str, port: int, programs: Programs) -> Iterat
     server = programs.start("mlflow", command, quick)
     mlflow = MLflow(f"http://{address}:{port}")
     try:
-        wait_for(mlflow.healthy, "MLflow", 300, [server])
+        wait_for(mlflow.healthy, "MLflow", programs=[server])
         yield mlflow
     finally:
         server.kill()  # unshare does not hear SIGTERM

@@ -20,7 +20,10 @@ from typing import Self, TypeVar
 T = TypeVar("T")
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 _LIBC = ctypes.CDLL(None)
-_PATIENCE = 15.0  # seconds between SIGTERM and SIGKILL
+_GRACE = 15.0  # seconds between SIGTERM and SIGKILL
+# Seconds until something will not happen any more. Argo CD and the Job controller look away for up to three minutes after
+# an API server was gone, so a shorter wait would fail a machine for being slow.
+PATIENCE = 300.0
 _INTERVAL = 0.1  # seconds between two looks
 
 
@@ -70,7 +73,7 @@ class Program:
         if self.alive:
             self._process.terminate()
             with suppress(subprocess.TimeoutExpired):
-                self._process.wait(_PATIENCE)
+                self._process.wait(_GRACE)
         self.kill()
 
     def kill(self) -> None:
@@ -116,7 +119,7 @@ def _die_with(parent: int) -> None:
         os._exit(1)
 
 
-def wait_for(look: Callable[[], T | None], what: str, seconds: float = 60, programs: Sequence[Program] = ()) -> T:
+def wait_for(look: Callable[[], T | None], what: str, seconds: float = PATIENCE, programs: Sequence[Program] = ()) -> T:
     """What `look` returns as soon as it is truthy.
 
     Raises:

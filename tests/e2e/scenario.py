@@ -96,7 +96,7 @@ class Experiment:
     def cancelled(self) -> None:
         """Take the overlay out, end the operation that runs, and wait until Application and Jobs are gone."""
         self.withdraw()
-        wait_for(self._deleting, f"the deletion of {self.application}", 60, [self.argocd.sets])
+        wait_for(self._deleting, f"the deletion of {self.application}", programs=[self.argocd.sets])
         if self.phase() == "Running":
             self.argocd.terminate(self.application)
         self.gone()
@@ -117,16 +117,13 @@ class Experiment:
 
     def started(self, name: str) -> Manifest:
         """Wait until a Job is there and return it."""
-        return wait_for(lambda: self.job(name), f"Job {name}", 60, [self.argocd.controller, self.argocd.sets])
+        return wait_for(lambda: self.job(name), f"Job {name}", programs=[self.argocd.controller, self.argocd.sets])
 
     def completed(self, name: str) -> Manifest:
-        """Let the Job's pod succeed, wait until the Job is complete and return it.
-
-        Three minutes: the Job controller tries again after up to one, and twice, when the API server was away.
-        """
+        """Let the Job's pod succeed, wait until the Job is complete and return it."""
         self.started(name)
         pods.finish(self.cluster, self.namespace, name)
-        wait_for(lambda: has(self.job(name), "Complete"), f"completion of Job {name}", 180)
+        wait_for(lambda: has(self.job(name), "Complete"), f"completion of Job {name}")
         return self.started(name)
 
     def finished(self) -> Manifest:
@@ -142,7 +139,7 @@ class Experiment:
 
     def reaches(self, phase: str) -> None:
         """Wait until the operation is in a phase."""
-        wait_for(lambda: self.phase() == phase, f"{self.application}: phase {phase}", 120, [self.argocd.controller])
+        wait_for(lambda: self.phase() == phase, f"{self.application}: phase {phase}", programs=[self.argocd.controller])
 
     def gone(self) -> None:
         """Wait until neither Application nor Jobs are left."""

@@ -53,7 +53,7 @@ def _remove_namespaces(cluster: Cluster) -> None:
         cluster.patch("Namespace", name, None, {"metadata": {"annotations": {"finetuning/deletion-confirmed": name}}})
         cluster.delete("Namespace", name)
     for name in ours:
-        wait_for(partial(_gone, cluster, name), f"the end of namespace {name}", 60)
+        wait_for(partial(_gone, cluster, name), f"the end of namespace {name}")
 
 
 def _gone(cluster: Cluster, namespace: str) -> bool:

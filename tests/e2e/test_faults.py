@@ -62,7 +62,7 @@ def test_api_server_away_at_the_commit(experiment: Experiment, plane: ControlPla
     wait_for(lambda: _serves(plane), "the API server")
     experiment.argocd.refresh_sets()
     # The ApplicationSet controller works from an old copy for a while, is refused, and waits longer each time.
-    wait_for(lambda: experiment.job(experiment.training), "the training Job", 300)
+    wait_for(lambda: experiment.job(experiment.training), "the training Job")
     uid = experiment.started(experiment.training)["metadata"]["uid"]
     assert experiment.finished()["metadata"]["uid"] == uid
     assert experiment.jobs() == [experiment.training, experiment.publishing]

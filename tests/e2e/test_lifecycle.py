@@ -57,7 +57,7 @@ def test_failed_job_is_repeated_by_a_raised_attempt_alone(make: Callable[[str, s
     uid = _failed(left)["metadata"]["uid"]
     _failed(raised)
     raised.try_again()
-    wait_for(lambda: _retries(left) > 1, "two tries of the sync", 120)
+    wait_for(lambda: _retries(left) > 1, "two tries of the sync")
     left.argocd.refresh(left.application, hard=True)
     assert left.started(left.training)["metadata"]["uid"] == uid
     assert left.jobs() == [left.training]

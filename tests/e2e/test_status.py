@@ -46,7 +46,7 @@ class Asking:
             return bool(last["phase"] == phase)
 
         try:
-            wait_for(reached, f"phase {phase} of {experiment.name}", 60)
+            wait_for(reached, f"phase {phase} of {experiment.name}")
         except AssertionError as late:
             raise AssertionError(f"{late}; it is {last['phase']}: {last['reason']}; {last['application']}") from late
         return last
@@ -137,7 +137,7 @@ def test_a_failed_run_says_why_and_what_next(experiment: Experiment, asking: Ask
     assert code == 1
     assert "failed; training failed: PodFailurePolicy" in text
     # Argo CD notices a little later and then tries the sync again: only now is there an operation to end.
-    wait_for(lambda: experiment.argocd.operation(experiment.application).get("retryCount"), "the sync's failure", 120)
+    wait_for(lambda: experiment.argocd.operation(experiment.application).get("retryCount"), "the sync's failure")
 
 
 def test_an_interrupted_run_resumes(experiment: Experiment, asking: Asking) -> None:
