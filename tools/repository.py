@@ -1,4 +1,4 @@
-"""The repository as the tools see it: which files there are and what they hold, each read once.
+"""The repository as the tools see it: which files there are and what they hold.
 
 Nothing outside the root is ever read: a path that leaves it through a symbolic link is a finding.
 """
@@ -32,7 +32,8 @@ class Repository:
     """A checkout; `root` is the folder that holds experiments/, tenants/ and catalog/."""
 
     root: Path
-    _files: dict[tuple[str, type[BaseModel]], Parsed[BaseModel]] = field(default_factory=dict, repr=False)
+    # What many experiments look up, without the positions that only the file's own rules need.
+    _values: dict[tuple[str, type[BaseModel]], BaseModel | None] = field(default_factory=dict, repr=False)
     _last: Parsed[Experiment] | None = field(default=None, repr=False)
 
     @classmethod
@@ -80,15 +81,17 @@ class Repository:
         return load(path, file)
 
     def read(self, file: str, cls: type[T]) -> Parsed[T]:
-        """`file` as format `cls`, read once."""
-        known = self._files.get((file, cls))
-        if known is None:
-            known = self._files[(file, cls)] = parse(cls, self.document(file))
-        return known  # type: ignore[return-value]
+        """`file` as format `cls`, with positions; not kept."""
+        return parse(cls, self.document(file))
 
     def optional(self, file: str, cls: type[T]) -> T | None:
-        """`file` as format `cls`; None when it is not there or not valid (its own findings say why)."""
-        if (file, cls) not in self._files and not (self.root / file).is_file():
+        """`file` as format `cls`, read once; None when it is not there or not valid (its own findings say why)."""
+        if (file, cls) not in self._values:
+            self._values[(file, cls)] = self._valid(file, cls)
+        return self._values[(file, cls)]  # type: ignore[return-value]
+
+    def _valid(self, file: str, cls: type[T]) -> T | None:
+        if not (self.root / file).is_file():
             return None
         parsed = self.read(file, cls)
         return parsed.value if not parsed.findings else None

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tools.errors import UsageError
-from tools.formats.tenant import Tenant
 from tools.repository import Repository
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,11 +46,10 @@ def test_a_linked_folder_is_not_followed(checkout: Path) -> None:
 
 
 def test_a_file_is_read_once() -> None:
-    """A second look is what the first saw."""
+    """What every experiment looks up is the same object each time."""
     repository = Repository(ROOT)
-    assert repository.read("tenants/team-a/tenant.yaml", Tenant) is repository.read(
-        "tenants/team-a/tenant.yaml", Tenant
-    )
+    assert repository.tenant("team-a") is not None
+    assert repository.tenant("team-a") is repository.tenant("team-a")
 
 
 def test_an_invalid_catalogue_entry_counts_as_none(checkout: Path) -> None:
