@@ -183,7 +183,7 @@ def furnished(cluster: Cluster, repository: Repository) -> Iterator[None]:
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": credential,
-            "stringData": {"MLFLOW_TRACKING_USERNAME": "team-a", "MLFLOW_TRACKING_PASSWORD": "not-shown"},
+            "stringData": {"username": "team-a", "password": "not-shown"},
         },
         # Closed to pods: no kubelet is behind it.
         {

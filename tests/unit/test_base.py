@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from tests.platform_copy import ROOT
+from tools.cluster.doctor.tenants import KEYS
 from tools.expand import base, patches, sizing
 
 BASES = ROOT / "base" / "training"
@@ -53,3 +54,11 @@ def test_the_training_job_cannot_write_published_models() -> None:
     ]
     assert not any(path.startswith("/storage/models/merged") for path in paths)
     assert "/storage" not in paths
+
+
+@pytest.mark.parametrize("file", ["job.yaml", "publish.yaml"])
+def test_jobs_read_the_keys_of_the_credential_that_the_doctor_looks_for(file: str) -> None:
+    """A Secret that `ft doctor` calls right is one that the Jobs can use."""
+    pod = yaml.safe_load((BASES / "v1" / file).read_text())["spec"]["template"]["spec"]
+    sources = [entry.get("valueFrom", {}).get("secretKeyRef") for entry in pod["containers"][0]["env"]]
+    assert tuple(source["key"] for source in sources if source) == KEYS

@@ -186,7 +186,7 @@ ILLS: dict[str, tuple[Callable[[Health], None], str, str]] = {
     "an unbound claim": (change("PersistentVolumeClaim", "storage", "status", "phase", "Pending"), "claim-bound", "PersistentVolumeClaim team-a-training/storage"),
     "no StorageClass": (drop("StorageClass", "nfs-dev"), "storage-class", "StorageClass nfs-dev"),
     "no credential": (drop("Secret", "mlflow-credentials"), "mlflow-credentials", "Secret team-a-training/mlflow-credentials"),
-    "half a credential": (lambda h: h.of("Secret", "mlflow-credentials")["data"].pop("MLFLOW_TRACKING_PASSWORD"), "mlflow-credentials", "Secret team-a-training/mlflow-credentials"),
+    "half a credential": (lambda h: h.of("Secret", "mlflow-credentials")["data"].pop("password"), "mlflow-credentials", "Secret team-a-training/mlflow-credentials"),
     "a node without GPUs": (change("Node", "gpu-1", "status", "allocatable", {}), "gpu-nodes", "nodes with nvidia.com/gpu=true"),
     "a closed node": (change("Node", "gpu-1", "spec", {"unschedulable": True}), "gpu-nodes", "nodes with nvidia.com/gpu=true"),
     "no labelled node": (lambda h: [h.of("Node", name)["metadata"].pop("labels") for name in ("gpu-1", "gpu-2")], "gpu-nodes", "nodes with nvidia.com/gpu=true"),
@@ -222,7 +222,7 @@ def test_what_may_not_be_read_is_not_wrong(health: Health, capsys: pytest.Captur
 
 def test_no_secret_value_is_shown(health: Health, capsys: pytest.CaptureFixture[str]) -> None:
     """The values of a credential reach no output."""
-    health.of("Secret", "mlflow-credentials")["data"]["MLFLOW_TRACKING_PASSWORD"] = "czNjcjN0"
+    health.of("Secret", "mlflow-credentials")["data"]["password"] = "czNjcjN0"
     for form in ("text", "json"):
         main(["doctor", "cluster", "--env", "dev", *health.options, "--format", form])
         assert "czNjcjN0" not in capsys.readouterr().out

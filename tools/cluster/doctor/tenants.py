@@ -9,7 +9,7 @@ from tools.cluster.doctor.results import Result, right, unseen, wrong
 from tools.cluster.doctor.site import Site
 
 CREDENTIALS = "mlflow-credentials"
-_KEYS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+KEYS = ("username", "password")  # as base/training reads them
 _ADDING = {
     "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies",
     "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings",
@@ -36,12 +36,12 @@ def credentials(site: Site) -> Iterator[Result]:
     for namespace in site.namespaces:
         live = site.optional(f"/api/v1/namespaces/{namespace}/secrets/{CREDENTIALS}")
         subject = f"Secret {namespace}/{CREDENTIALS}"
-        lacking = [key for key in _KEYS if key not in (objects.at(live, "data") or {})]
+        lacking = [key for key in KEYS if key not in (objects.at(live, "data") or {})]
         if live is None or lacking:
             found = "nothing" if live is None else f"no {', '.join(lacking)}"
-            literals = " ".join(f"--from-literal={key}=..." for key in _KEYS)
+            literals = " ".join(f"--from-literal={key}=..." for key in KEYS)
             remedy = f"kubectl -n {namespace} create secret generic {CREDENTIALS} {literals} (or external_secrets)"
-            yield wrong("mlflow-credentials", subject, found, ", ".join(_KEYS), remedy)
+            yield wrong("mlflow-credentials", subject, found, ", ".join(KEYS), remedy)
         else:
             yield right("mlflow-credentials", subject)
 
