@@ -5,20 +5,23 @@ An experiment without an overlay is no fault: nobody has authorized it yet.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from tools.expand import base, locks, overlay, platform, platforms, tenant, tenant_removal
 from tools.expand.experiments import differences
 from tools.findings import Finding, compose
+from tools.formats.digest import digest
 from tools.formats.experiment import Experiment
 from tools.formats.lock import Lock, is_sealed
 from tools.formats.parse import parse
+from tools.formats.platform_lock import PlatformLock
 from tools.formats.tenant_lock import TenantLock
-from tools.formats.tenant_lock import digest as tenant_digest
 from tools.repository import Repository
 from tools.validate import Result
 
+T = TypeVar("T", TenantLock, PlatformLock)
 _REMEDY = "restore it from git; only the bot writes here"
 
 
@@ -93,24 +96,40 @@ def _experiment(repository: Repository, lock: Lock, file: str) -> Iterator[Findi
         yield parsed.document.finding((changed[0],), "expand-experiment", found, "changes of state and attempt", remedy)
 
 
-def _tenant(repository: Repository, folder: str) -> Iterator[Finding]:
-    parsed = parse(TenantLock, repository.document(f"{folder}/{tenant.LOCK_FILE}"))
+def _administered(
+    repository: Repository, folder: str, cls: type[T], generated: Callable[[T], tuple[str, Mapping[str, bytes]]]
+) -> Iterator[Finding]:
+    """A tenant's or the platform's own overlay; `generated` gives the folder and the files that its lock stands for."""
+    parsed = parse(cls, repository.document(f"{folder}/{tenant.LOCK_FILE}"))
     lock = parsed.value
     if lock is None or parsed.findings:
         yield from parsed.findings
-    elif lock.sha256 != tenant_digest(lock.content):
+        return
+    if lock.sha256 != digest(lock.content):
         found = "sha256 is not that of `content`"
         yield parsed.document.finding(("sha256",), "expand-hash", found, "a lock as `ft expand` made it", _REMEDY)
-    elif tenant.folder(lock.content) != folder:
-        found = f"the lock belongs to {tenant.folder(lock.content)}"
-        yield parsed.document.finding(("content", "name"), "expand-path", found, "each lock in its own folder", _REMEDY)
+        return
+    own, files = generated(lock)
+    if own != folder:
+        found = f"the lock belongs to {own}"
+        place = ("content", "name" if cls is TenantLock else "environment")
+        yield parsed.document.finding(place, "expand-path", found, "each lock in its own folder", _REMEDY)
     else:
-        yield from _compare(repository, folder, tenant.files(lock))
+        yield from _compare(repository, folder, files)
+
+
+def _tenant(repository: Repository, folder: str) -> Iterator[Finding]:
+    def generated(lock: TenantLock) -> tuple[str, Mapping[str, bytes]]:
+        return tenant.folder(lock.content), tenant.files(lock)
+
+    yield from _administered(repository, folder, TenantLock, generated)
 
 
 def _platform(repository: Repository, folder: str) -> Iterator[Finding]:
-    files = platforms.expected(repository, folder)
-    yield from files if isinstance(files, list) else _compare(repository, folder, files)
+    def generated(lock: PlatformLock) -> tuple[str, Mapping[str, bytes]]:
+        return platform.folder(lock.content), platform.files(lock)
+
+    yield from _administered(repository, folder, PlatformLock, generated)
 
 
 def _compare(repository: Repository, folder: str, expected: Mapping[str, bytes]) -> Iterator[Finding]:

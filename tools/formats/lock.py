@@ -6,13 +6,12 @@ The run id and every comparison come from the SHA-256 of the `run` part in canon
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from tools.formats.base import Label, Login, RelativePath, Sha256, Strict
+from tools.formats.digest import digest
 from tools.formats.model import File, Source
 
 HASH_IN_NAME = 8
@@ -127,14 +126,6 @@ class Lock(Strict):
         if self.run.publish is None:
             return None
         return f"{self.run.publish.model_name.partition('.')[2]}/{self.run_id}"
-
-
-def digest(run: LockedRun) -> str:
-    """SHA-256 (64 hexadecimal digits) of the canonical JSON of a run: sorted keys, no spaces, UTF-8."""
-    text = json.dumps(
-        run.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def seal(run: LockedRun, *, attempt: int, state: Literal["active", "cancelled"], authorized: Authorized | None) -> Lock:

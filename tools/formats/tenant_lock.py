@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from tools.formats.base import Label, RelativePath, Sha256, Strict
+from tools.formats.digest import digest
 from tools.formats.environment import ExternalSecrets, Git, Mlflow, Notifications, Storage
 from tools.formats.tenant import Tenant
 
@@ -56,13 +55,6 @@ class TenantLock(Strict):
     version: Literal[1]
     sha256: Sha256
     content: TenantContent
-
-
-def digest(content: TenantContent) -> str:
-    """SHA-256 (64 hexadecimal digits) of the canonical JSON: sorted keys, no spaces, UTF-8."""
-    plain = content.model_dump(mode="json")
-    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def seal(content: TenantContent) -> TenantLock:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.formats.lock import Authorized, Lock, digest, is_sealed, seal
+from tools.formats.digest import digest
+from tools.formats.lock import Authorized, Lock, is_sealed, seal
 from tools.repository import Repository
 
 ROOT = Path(__file__).resolve().parents[3]
