@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.tiny_model import tiny_llama
 from tools.cli import main
 from tools.repository import Repository
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
-TINY = FIXTURES / "models" / "tiny-llama"
+TINY = tiny_llama()
 RUN = "ab" * 32
 VERSION = {
     "name": "team-a.support",

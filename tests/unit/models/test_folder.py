@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.tiny_model import tiny_llama
 from tools.errors import UsageError
 from tools.models import card, folder
 
-TINY = Path(__file__).parents[2] / "fixtures" / "models" / "tiny-llama"
+TINY = tiny_llama()
 
 
 @pytest.fixture

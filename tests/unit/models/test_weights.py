@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from tests.tiny_model import tiny_llama
 from tools.errors import UsageError
 from tools.models import architecture, folder, weights
 from tools.models.safetensors import Tensor, tensors
 
-TINY = Path(__file__).parents[2] / "fixtures" / "models" / "tiny-llama"
+TINY = tiny_llama()
 
 
 def layers(count: int, shapes: dict[str, tuple[int, ...]], prefix: str = "model.layers") -> dict[str, Tensor]:
