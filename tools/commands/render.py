@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 from tools.errors import ToolFault, UsageError
-from tools.expand import locks, platforms
+from tools.expand import locks
 from tools.render.kustomize import Kustomize
 from tools.reporters import REPORTERS
 from tools.repository import Repository
@@ -49,9 +49,9 @@ def chosen(repository: Repository, args: argparse.Namespace) -> list[str]:
         UsageError: none are named, or one is no overlay.
     """
     if args.all:
-        return locks.runs(repository) + locks.tenants(repository) + platforms.folders(repository)
+        return locks.runs(repository) + locks.tenants(repository) + locks.platforms(repository)
     if not args.overlays:
         raise UsageError("nothing to render; give folders such as overlays/dev/team-a/exp-001, or --all")
-    platform = platforms.folders(repository)
+    platform = locks.platforms(repository)
     named = ((path, repository.relative(path)) for path in args.overlays)
     return [folder if folder in platform else locks.overlay_at(repository, path) for path, folder in named]

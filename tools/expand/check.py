@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from tools.expand import base, locks, overlay, platform, platforms, tenant, tenant_removal
+from tools.expand import base, locks, overlay, platform, tenant, tenant_removal
 from tools.expand.experiments import differences
 from tools.findings import Finding, compose
 from tools.formats.digest import digest
@@ -35,7 +35,7 @@ def check(repository: Repository) -> Result:
     for folder in tenants:
         findings += _tenant(repository, folder)
         findings += tenant_removal.check(repository, folder)
-    platform_folders = platforms.folders(repository)
+    platform_folders = locks.platforms(repository)
     for folder in platform_folders:
         findings += _platform(repository, folder)
     for version in sorted(bases):

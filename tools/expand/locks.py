@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tools.errors import UsageError
-from tools.expand import overlay, tenant
+from tools.expand import overlay, platform, tenant
 from tools.formats.lock import Lock
 from tools.formats.parse import Parsed, parse
 from tools.repository import Repository
@@ -45,9 +45,10 @@ def tenants(repository: Repository) -> list[str]:
     ]
 
 
-def is_run(folder: str) -> bool:
-    """Whether an overlay folder is an experiment's (else a tenant's)."""
-    return folder.split("/")[2] != tenant.TENANTS
+def platforms(repository: Repository) -> list[str]:
+    """Overlay folders of the platform itself, sorted."""
+    found = (f"{environment}/{platform.PLATFORM}" for environment in environments(repository))
+    return [folder for folder in found if (repository.root / folder).is_dir()]
 
 
 def overlay_at(repository: Repository, path: Path) -> str:

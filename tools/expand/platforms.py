@@ -1,9 +1,9 @@
-"""The platform's locks from environments/, and where its overlays lie."""
+"""The platform's locks from environments/."""
 
 from __future__ import annotations
 
 from tools.errors import UsageError
-from tools.expand import locks, platform
+from tools.expand import platform
 from tools.expand.experiments import Change
 from tools.formats.platform_lock import PlatformContent, seal
 from tools.repository import Repository
@@ -28,9 +28,3 @@ def _change(repository: Repository, name: str) -> Change:
         )
     content = PlatformContent(environment=name, git=found.git, node_selector=found.node_selector, kueue=found.kueue)
     return Change(platform.folder(content), platform.files(seal(content)))
-
-
-def folders(repository: Repository) -> list[str]:
-    """Overlay folders of the platform itself, sorted."""
-    found = (f"{environment}/{platform.PLATFORM}" for environment in locks.environments(repository))
-    return [folder for folder in found if (repository.root / folder).is_dir()]
