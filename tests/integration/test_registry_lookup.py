@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.mlflow_server import Server
 from tools.errors import UsageError
 from tools.models.registry import Version, by_alias, folder_of
 
@@ -36,22 +33,12 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def server(database: str) -> Iterator[str]:
     """MLflow's own server over that database."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database, "--port", str(port)]
-    with subprocess.Popen(
-        [*command, "--workers", "1"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        uri = f"http://127.0.0.1:{port}"
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"{uri}/health", timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.5)
-        yield uri
-        process.terminate()
+    served = Server(Path(database.removeprefix("sqlite:///")))
+    try:
+        served.start()
+        yield served.uri
+    finally:
+        served.kill()
 
 
 @pytest.mark.parametrize("where", ["database", "server"])

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import socket
 import sqlite3
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,6 +19,7 @@ from runner.provenance import tags
 from runner.sender import Sender
 from runner.spool import OFFSET, REJECTED, Spool
 from runner.storage import Paths
+from tests.mlflow_server import WAIT, Server, until
 from tests.runs import make_paths
 
 pytestmark = [
@@ -35,7 +30,6 @@ TABLES = (
     "runs", "params", "tags", "metrics", "latest_metrics", "datasets", "inputs", "registered_models", "model_versions",
     "model_version_tags", "registered_model_aliases",
 )  # fmt: skip
-WAIT = 240
 
 
 @pytest.fixture(scope="module")
@@ -157,56 +151,6 @@ def test_what_mlflow_never_takes_does_not_hold_up_the_rest(paths: Paths, store: 
     assert history(store, "loss") == [(1, 9.0)]
     rejected = [json.loads(line) for line in (paths.checkpoints / REJECTED).read_text(encoding="utf-8").splitlines()]
     assert [entry["kind"] for entry in rejected] == ["run", "surprise"]
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for something that happens in another process."""
-    end = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.2)
-
-
-class Server:
-    """An `mlflow server` over a store, on one port for good."""
-
-    def __init__(self, store: Path) -> None:
-        self.port = free_port()
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self._store = store
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start it and wait until it answers."""
-        command = [
-            sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{self._store}",
-            "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1",
-        ]  # fmt: skip
-        environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        log = (self._store.parent / "server.log").open("ab")
-        self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=environment)
-        until(self.answers)
-
-    def answers(self) -> bool:
-        """Whether it is up."""
-        try:
-            return bool(urllib.request.urlopen(f"{self.uri}/health", timeout=2).status == 200)
-        except (OSError, urllib.error.URLError):
-            return False
-
-    def kill(self) -> None:
-        """Kill -9, workers included."""
-        if self._process is not None:
-            os.killpg(self._process.pid, 9)
-            self._process.wait()
-            self._process = None
 
 
 @pytest.fixture

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from runner import registry, tracking
+from tests.mlflow_server import Server
 from tests.runs import make_paths
 from tools.cluster.tracking import Tracking
 from tools.formats.lock import Lock
@@ -24,25 +19,12 @@ pytestmark = pytest.mark.heavy
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An empty MLflow."""
-    store = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{store}"]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    log = (store.parent / "server.log").open("ab")
-    with subprocess.Popen(
-        [*command, "--port", str(port), "--workers", "1"], stdout=log, stderr=log, env=environment
-    ) as process:
-        uri = f"http://127.0.0.1:{port}"
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"{uri}/health", timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.5)
-        yield uri
-        process.terminate()
+    served = Server(tmp_path_factory.mktemp("mlflow") / "mlflow.db")
+    try:
+        served.start()
+        yield served.uri
+    finally:
+        served.kill()
 
 
 @pytest.fixture
