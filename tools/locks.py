@@ -91,7 +91,8 @@ class Locks:
     _latest: tuple[tuple[str, str], list[LockFile]] = field(default=(("", ""), []), repr=False)
 
     @cached_property
-    def _environments(self) -> list[str]:
+    def environments(self) -> list[str]:
+        """Names of the folders in overlays/."""
         return sorted(path.name for path in (self.root / "overlays").glob("*") if path.is_dir())
 
     def of(self, tenant: str, name: str) -> list[LockFile]:
@@ -101,13 +102,13 @@ class Locks:
             Refused: one cannot be read.
         """
         if self._latest[0] != (tenant, name):
-            found = [lock for environment in self._environments for lock in self._read(environment, tenant, name)]
+            found = [lock for environment in self.environments for lock in self._read(environment, tenant, name)]
             self._latest = ((tenant, name), found)
         return self._latest[1]
 
     def taken(self, tenant: str) -> set[str]:
         """Names of the tenant's experiments that have a lock in any environment."""
-        folders = (self.root / "overlays" / environment / tenant for environment in self._environments)
+        folders = (self.root / "overlays" / environment / tenant for environment in self.environments)
         return {path.name for folder in folders for path in folder.glob("[!.]*")}
 
     def gpu_hours(self, environment: str, tenant: str) -> float:

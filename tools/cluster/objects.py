@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 from tools.cluster.client import Json
@@ -44,11 +43,6 @@ def owned_by(items: Iterable[Json], owner: Json | None) -> list[Json]:
     return [
         item for item in items if any(ref.get("uid") == uid for ref in at(item, "metadata", "ownerReferences") or [])
     ]
-
-
-def time_of(text: str | None) -> datetime | None:
-    """A Kubernetes time stamp (RFC 3339, UTC)."""
-    return datetime.fromisoformat(text) if text else None
 
 
 def created(item: Json) -> str:

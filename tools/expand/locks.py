@@ -17,7 +17,8 @@ _EXAMPLE = "overlays/dev/team-a/exp-001"
 
 def of_experiment(repository: Repository, tenant_name: str, name: str) -> list[str]:
     """Overlay folders of one experiment, over all environments: none, or one where all is well."""
-    return [lock.file.rpartition("/")[0] for lock in repository.locks.of(tenant_name, name)]
+    found = (f"{OVERLAYS}/{environment}/{tenant_name}/{name}" for environment in repository.locks.environments)
+    return [folder for folder in found if (repository.root / folder / overlay.LOCK_FILE).is_file()]
 
 
 def environments(repository: Repository) -> list[str]:

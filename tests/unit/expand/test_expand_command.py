@@ -8,7 +8,9 @@ import pytest
 from tests.platform_copy import tree
 from tools.cli import main
 from tools.errors import ToolFault
-from tools.expand import store
+from tools.expand import locks, store
+from tools.repository import Repository
+from tools.yamlsource import MAX_BYTES
 
 PLAIN = "experiments/team-a/plain.yaml"
 OVERLAY = "overlays/dev/team-a/plain"
@@ -138,3 +140,9 @@ def test_a_full_disk_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert tree(tmp_path) == {"overlay/run.yaml": b"old"}
+
+
+def test_an_overlay_whose_lock_cannot_be_read_is_found_all_the_same(platform: Path) -> None:
+    """Where the overlay lies is no matter of what is in it: `ft status` says what is wrong with the lock."""
+    (platform / OVERLAY / "run.yaml").write_bytes(b"#" * (MAX_BYTES + 1))
+    assert locks.of_experiment(Repository(platform), "team-a", "plain") == [OVERLAY]
