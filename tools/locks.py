@@ -15,11 +15,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tools.audits import Spent, spent
 from tools.expand.yamltext import dump
 from tools.yamlsource import parse
 from tools.yamlsource.document import Refused
 from tools.yamlsource.files import read
 
+_RUN_ID = re.compile(r"^run_id: ([a-z0-9-]+)$", re.MULTILINE)
 _STATE = re.compile(r"^state: (active|cancelled)$", re.MULTILINE)
 _ATTEMPT = re.compile(r"^attempt: ([1-9][0-9]*)$", re.MULTILINE)
 _AUTHORIZED_AT = re.compile(r"^authorized:\n(?:  .*\n)*?  at: ['\"]?([0-9]{4}-[0-9]{2})", re.MULTILINE)
@@ -37,6 +39,12 @@ class LockFile:
     file: str
     environment: str
     text: str
+
+    @property
+    def run_id(self) -> str | None:
+        """The run's name in the cluster."""
+        match = _RUN_ID.search(self.text)
+        return match[1] if match else None
 
     @property
     def state(self) -> str | None:
@@ -82,11 +90,11 @@ class LockFile:
 
 @dataclass
 class Locks:
-    """All locks of a repository; sums are kept, texts are not."""
+    """All locks of a repository; what they count for is kept, texts are not."""
 
     root: Path
     month: str = field(default_factory=lambda: datetime.now(UTC).strftime("%Y-%m"))
-    _hours: dict[tuple[str, str], float] = field(default_factory=dict, repr=False)
+    _spent: dict[tuple[str, str], list[Spent]] = field(default_factory=dict, repr=False)
     # Several rules ask for the same experiment's locks one after the other.
     _latest: tuple[tuple[str, str], list[LockFile]] = field(default=(("", ""), []), repr=False)
 
@@ -111,12 +119,26 @@ class Locks:
         folders = (self.root / "overlays" / environment / tenant for environment in self.environments)
         return {path.name for folder in folders for path in folder.glob("[!.]*")}
 
+    def spent(self, environment: str, tenant: str) -> list[Spent]:
+        """What the tenant's runs in an environment take of this month's GPU-hours.
+
+        An audit record speaks for its run, with measured hours where there are any; a run without one counts by its lock.
+        """
+        key = (environment, tenant)
+        if key not in self._spent:
+            recorded = list(spent(self.root, environment, tenant))
+            known = {entry.run_id for entry in recorded}
+            unrecorded = [
+                Spent(lock.run_id or lock.file, lock.attempt or 1, self.month, lock.gpu_hours)
+                for lock in self._all(*key)
+                if lock.run_id not in known and lock.counts_in(self.month)
+            ]
+            self._spent[key] = [entry for entry in recorded if entry.month == self.month] + unrecorded
+        return self._spent[key]
+
     def gpu_hours(self, environment: str, tenant: str) -> float:
         """GPU-hours of the tenant's runs in an environment that belong to this month."""
-        key = (environment, tenant)
-        if key not in self._hours:
-            self._hours[key] = sum(lock.gpu_hours for lock in self._all(*key) if lock.counts_in(self.month))
-        return self._hours[key]
+        return sum(entry.hours for entry in self.spent(environment, tenant))
 
     def _all(self, environment: str, tenant: str) -> Iterator[LockFile]:
         folder = self.root / "overlays" / environment / tenant

@@ -62,4 +62,6 @@ def _line(place: str, value: Any, indent: str = "") -> str:
 def _inline(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_inline, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {_inline(item)}' for key, item in value.items())}}}"
     return text(value) if isinstance(value, str) else str(value)

@@ -1,6 +1,6 @@
 """Add a tenant: its tenant.yaml, which platform admins then review and merge.
 
-`ft tenant add NAME --members A,B --approvers C --models M --gpus N` writes tenants/NAME/tenant.yaml, commented and valid, with
+`ft tenant add NAME --members A:1,B:2 --approvers C:3 --models M --gpus N` writes tenants/NAME/tenant.yaml, commented and valid, with
 user and group ids that no other tenant has, and says what else a new tenant needs. An existing tenant is never overwritten.
 """
 
@@ -33,8 +33,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "add", help="write tenants/NAME/tenant.yaml"
     )
     add.add_argument("name", metavar="NAME", help="the tenant: a DNS label")
-    add.add_argument("--members", required=True, metavar="A,B", type=_names, help="GitLab user names")
-    add.add_argument("--approvers", required=True, metavar="C,D", type=_names, help="who may authorize experiments")
+    add.add_argument(
+        "--members",
+        required=True,
+        metavar="A:1,B:2",
+        type=_people,
+        help="GitLab user names, each with its numeric user id",
+    )
+    add.add_argument(
+        "--approvers", required=True, metavar="C:3,D:4", type=_people, help="who may authorize experiments, likewise"
+    )
     add.add_argument("--required-approvals", type=int, default=1, metavar="N", help="approvals a run takes (1)")
     add.add_argument("--models", required=True, metavar="M,N", type=_names, help="base models of the catalogue")
     add.add_argument("--gpus", required=True, type=int, metavar="N", help="GPUs in use at once, in each environment")
@@ -75,6 +83,21 @@ def _names(value: str) -> list[str]:
     if not all(names):
         raise argparse.ArgumentTypeError(f"{value!r} has an empty name; separate names by one comma")
     return names
+
+
+def _people(value: str) -> list[dict[str, Any]]:
+    """People as `name:id`; a name can be taken by somebody else later, the id cannot."""
+    return [_person(entry) for entry in _names(value)]
+
+
+def _person(entry: str) -> dict[str, Any]:
+    username, _, number = entry.partition(":")
+    if not (number.isascii() and number.isdigit()):
+        raise argparse.ArgumentTypeError(
+            f"{entry!r} has no user id; allowed: NAME:ID, for instance anna.nowak:101; GitLab shows the id in the"
+            " profile's menu, and /api/v4/users?username=NAME has it"
+        )
+    return {"username": username, "id": int(number)}
 
 
 def _fields(args: argparse.Namespace, repository: Repository, free: int) -> dict[str, Any]:

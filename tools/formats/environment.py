@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tools.formats.base import Duration, Label, Login, Strict, Text
+from tools.formats.base import Duration, Label, Strict, Text
+from tools.formats.people import Person
 
 TENANT = "{tenant}"
 _WITH_TENANT = r"^[^{}\s]*\{tenant\}[^{}\s]*$"
@@ -117,5 +118,5 @@ class Platform(Strict):
     """The platform as a whole."""
 
     version: Annotated[Literal[1], Field(description="Version of this format")]
-    admins: Annotated[list[Login], Field(min_length=1, description="May approve what tenants alone may not")]
+    admins: Annotated[list[Person], Field(min_length=1, description="May approve what tenants alone may not")]
     licences: Annotated[list[str], Field(min_length=1, description="Licences of base models that the bank accepts")]

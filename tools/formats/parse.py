@@ -108,9 +108,15 @@ def _partial(cls: type[T], data: Mapping[str, Any], faults: Sequence[Location]) 
 def _validated(cls: type[BaseModel], name: str, value: Any) -> Any:
     annotation = cls.model_fields[name].annotation
     inner = _model_in(annotation)
-    if inner is None or not isinstance(value, dict) or typing.get_origin(annotation) is dict:
+    if inner is None or typing.get_origin(annotation) is dict:
         return value
-    return inner.model_validate({key: item for key, item in value.items() if key in inner.model_fields})
+    if isinstance(value, list):
+        return [inner.model_validate(_known(inner, item)) for item in value]
+    return inner.model_validate(_known(inner, value)) if isinstance(value, dict) else value
+
+
+def _known(cls: type[BaseModel], value: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: item for key, item in value.items() if key in cls.model_fields}
 
 
 def _distinct(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
@@ -147,6 +153,8 @@ def _unknown_key(holder: type[BaseModel] | None, document: Document, location: L
 
 
 def _allowed(error: ErrorDetails, holder: type[BaseModel] | None, location: Location) -> str:
+    if error["type"] == "model_type" and (inner := _model_at(holder, location[-1:])) is not None:
+        return f"a mapping with the keys {', '.join(inner.model_fields)}"
     if error["type"] in _KINDS:
         return _KINDS[error["type"]]
     if error["type"] == "string_pattern_mismatch":

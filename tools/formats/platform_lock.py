@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from tools.formats.base import Label, Sha256, Strict
 from tools.formats.digest import digest
@@ -16,7 +14,6 @@ class PlatformContent(Strict):
 
     environment: Label
     git: Git | None
-    node_selector: Annotated[dict[str, str], Field(description="Labels of the nodes that train; the base's when empty")]
     kueue: bool
 
 

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tools.formats.base import Duration, Label, Login, Strict, Text
+from tools.formats.base import Duration, Label, Strict, Text
 from tools.formats.experiment import Priority
+from tools.formats.people import Person
 
 
 class Quota(Strict):
@@ -33,9 +34,9 @@ class Tenant(Strict):
     version: Annotated[int, Field(ge=1, le=1, description="Version of this format")]
     description: Annotated[Text, Field(description="Who the team is")]
     members: Annotated[
-        list[Login], Field(min_length=1, description="May open merge requests for experiments and datasets")
+        list[Person], Field(min_length=1, description="May open merge requests for experiments and datasets")
     ]
-    approvers: Annotated[list[Login], Field(min_length=1, description="May authorize experiments by approving")]
+    approvers: Annotated[list[Person], Field(min_length=1, description="May authorize experiments by approving")]
     required_approvals: Annotated[int, Field(ge=1, le=10, description="How many approvers it takes")] = 1
     namespace: Annotated[Label | None, Field(description="Kubernetes namespace; <tenant>-training when omitted")] = None
     environments: Annotated[list[Label], Field(min_length=1, description="Where it may run; the first is the default")]

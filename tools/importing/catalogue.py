@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tools.errors import UsageError
 from tools.formats.base import LABEL_PATTERN, PATTERN_IN_WORDS
+from tools.formats.people import usernames
 from tools.formats.tenant import Tenant
 from tools.repository import Repository
 from tools.rules.file_name import is_label
@@ -71,14 +72,15 @@ def owner(repository: Repository, tenant: Tenant, wished: str | None) -> tuple[s
     Raises:
         UsageError: `wished` is no member.
     """
+    members = usernames(tenant.members)
     if wished:
-        return chosen("member", wished, tenant.members, "ask a platform admin to add you to tenant.yaml"), ""
+        return chosen("member", wished, members, "ask a platform admin to add you to tenant.yaml"), ""
     name, email = (_git(repository.root, key) for key in ("user.name", "user.email"))
     names = (name, email.partition("@")[0], name.lower().replace(" ", "."))
-    found = next((candidate for candidate in names if candidate in tenant.members), None)
+    found = next((candidate for candidate in names if candidate in members), None)
     if found is not None:
         return found, ""
-    first = tenant.members[0]
+    first = members[0]
     return first, f"owner: {first}, because git's user.name {name!r} is no member; correct it or give --owner"
 
 

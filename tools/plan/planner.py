@@ -13,6 +13,7 @@ from tools.formats.dataset import Dataset
 from tools.formats.experiment import Experiment
 from tools.formats.gpus import GpuType
 from tools.formats.lock import Lock
+from tools.formats.people import usernames
 from tools.plan import memory
 from tools.plan.difference import nearest
 from tools.plan.disk import disk
@@ -71,9 +72,9 @@ class Planner:
             planned_gpu_hours=gpu_hours(run),
             price=gpu.price_per_hour if gpu else 0.0,
             currency=gpus.currency if gpus else "",
-            shares=tuple(shares(run, tenant, others, (kept / GIB, need.peak / GIB), self.repository.locks.month)),
+            shares=tuple(shares(run, tenant, others, (kept / GIB, need.peak / GIB), self._month(file, lock))),
             approvals=tuple(
-                approvals(run, tenant, self.repository.platform.admins if self.repository.platform else [])
+                approvals(run, tenant, usernames(self.repository.platform.admins) if self.repository.platform else [])
             ),
             difference=nearest(_leaves_of(Experiment.model_validate(run.experiment)), self._earlier(file)),
             notes=(*_state(lock), *steps.notes, *_notes(work, run.settings)),
@@ -126,6 +127,15 @@ class Planner:
             found = (self.repository.optional(path.relative_to(root).as_posix(), Lock) for path in paths)
             self._overlays[key] = [lock for lock in found if lock is not None]
         return self._overlays[key]
+
+    def _month(self, file: str, lock: Lock) -> tuple[str, float]:
+        """This month and its GPU-hours without those of the attempt that the experiment asks for."""
+        experiment = self.repository.experiment(file).value
+        attempt = experiment.attempt if experiment is not None else lock.attempt
+        locks = self.repository.locks
+        spent = locks.spent(lock.run.environment, lock.run.tenant)
+        before = sum(entry.hours for entry in spent if (entry.run_id, entry.attempt) != (lock.run_id, attempt))
+        return locks.month, before
 
     def _stored(self, lock: Lock) -> int:
         """Bytes that an earlier run may hold; nothing where the catalogue no longer has its model or data."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tools.formats.lock import Lock, LockedRun
+from tools.formats.people import usernames
 from tools.formats.tenant import Tenant
 from tools.plan.hours import HOUR
 
@@ -37,32 +38,27 @@ def gpu_hours(run: LockedRun) -> float:
     return resources.time_limit_seconds / HOUR * resources.gpus * resources.nodes
 
 
-def in_month(locks: Sequence[Lock], month: str) -> list[Lock]:
-    """Locks authorized in a calendar month (`2026-11`, UTC); those not yet signed count as of every month."""
-    return [lock for lock in locks if lock.authorized is None or lock.authorized.at[:7] == month]
-
-
 def shares(
-    run: LockedRun, tenant: Tenant, others: Sequence[Lock], storage: tuple[float, float], month: str
+    run: LockedRun, tenant: Tenant, others: Sequence[Lock], storage: tuple[float, float], month: tuple[str, float]
 ) -> list[Share]:
     """Effect on the tenant's quota in the run's environment.
 
-    others: the tenant's other locks there; storage: GiB that those keep, and that this run needs; month: whose GPU-hours count.
+    others: the tenant's other locks there; storage: GiB that those keep, and that this run needs; month: its name
+    (`2026-11`) and the GPU-hours that everything but this attempt takes of it.
     """
     active = [lock for lock in others if lock.state == "active"]
     quota, resources = tenant.quota, run.resources
     at_once = sum(lock.run.resources.gpus * lock.run.resources.nodes for lock in active)
-    hours = sum(gpu_hours(lock.run) for lock in in_month(others, month))
     return [
         Share("GPUs at once, if all run", "GPUs", at_once, resources.gpus * resources.nodes, quota.gpus),
-        Share(f"GPU-hours in {month}", "GPU-hours", hours, gpu_hours(run), quota.gpu_hours_per_month),
+        Share(f"GPU-hours in {month[0]}", "GPU-hours", month[1], gpu_hours(run), quota.gpu_hours_per_month),
         Share("storage", "GiB", *storage, quota.storage_gib),
     ]
 
 
 def approvals(run: LockedRun, tenant: Tenant, admins: Sequence[str]) -> list[str]:
     """Who has to approve, a sentence each."""
-    needed = [f"{tenant.required_approvals} of the tenant's approvers: {', '.join(tenant.approvers)}"]
+    needed = [f"{tenant.required_approvals} of the tenant's approvers: {', '.join(usernames(tenant.approvers))}"]
     if run.priority == "high":
         needed.append(f"1 platform admin, because priority is high: {', '.join(admins)}")
     return needed

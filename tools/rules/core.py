@@ -30,6 +30,12 @@ DOCUMENTATION: Mapping[str, str] = {
 }
 
 OVERLAYS: Mapping[str, str] = {
+    "audit-attempts": "The attempts of an audit record stand once each, in the order of their numbers.",
+    "audit-changed": "An audit record is, byte for byte, what the bot writes for its content. Restore it from git.",
+    "audit-hash": "The run id of an audit record is that of its experiment and hash.",
+    "audit-lock": "An authorized lock and its audit record name the same hash, attempt, merge request, commit and approvers.",
+    "audit-missing": "Each authorized lock has an audit record. Restore it from git; the bot writes both in one commit.",
+    "audit-path": "An audit record lies in `audit/<env>/<tenant>/<run id>.yaml`, and nothing else lies in `audit/`.",
     "expand-base": "A released base (`base/training/v<N>/`) never changes: runs are locked to it. Restore it from git and "
     "put the change into a new version.",
     "expand-changed": "A file of an overlay is not, byte for byte, what follows from its lock. Restore it from git.",

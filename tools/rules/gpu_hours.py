@@ -1,9 +1,10 @@
-"""The run fits into the tenant's GPU-hours of this month.
+"""The run fits into the tenant's GPU-hours of this month; beyond them it needs a platform admin as well (a warning).
 
 Counted is what a run may use at most: time limit x GPUs x nodes, over the tenant's runs in the environment that were
-authorized this month (UTC) or wait for it, and this experiment on top.
+authorized this month (UTC) or wait for it, and this experiment on top. Once a run is over, the GPU-hours that it really
+took stand in their place. Each attempt counts by itself.
 
-Fails:
+Warned of:
 
     resources: {gpus: 8, time_limit: 2d}    # 384 GPU-hours; 200 are left
 
@@ -14,8 +15,11 @@ Passes:
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 
+from tools.audits import authorized
 from tools.findings import Finding
 from tools.formats.base import seconds
 from tools.rules.subject import Subject
@@ -28,12 +32,12 @@ _HOUR = 3600
 
 
 def check(subject: Subject) -> Iterator[Finding]:
-    """Add the experiment to what its tenant's locks hold; one that has a lock is counted there already."""
+    """Add the experiment to what its tenant's runs take; an attempt that has a lock is counted there already."""
     environment, tenant = subject.environment_name, subject.tenant
     resources = subject.experiment.resources
     if environment is None or subject.environment is None or tenant is None or resources.gpus == 0:
         return
-    if _reported_elsewhere(subject) or _locked(subject):
+    if _reported_elsewhere(subject) or _counted(subject, environment):
         return
     asked = seconds(resources.time_limit) * resources.gpus * resources.nodes / _HOUR
     used = subject.repository.locks.gpu_hours(environment, subject.tenant_name)
@@ -41,10 +45,11 @@ def check(subject: Subject) -> Iterator[Finding]:
     if used + asked > most:
         found = f"{asked:g} GPU-hours on top of {used:g} this month in {environment}"
         allowed = f"at most {most} a month ({subject.tenant_name}'s quota)"
-        remedy = "lower time_limit, gpus or nodes, or wait for next month"
+        remedy = "lower time_limit, gpus or nodes, wait for next month, or have a platform admin approve it as well"
         document = subject.parsed.document
         where = ("resources", "time_limit")
-        yield document.finding(where, ID, found, allowed, remedy, key=where not in document.values)
+        finding = document.finding(where, ID, found, allowed, remedy, key=where not in document.values)
+        yield replace(finding, severity="warning")
 
 
 def _reported_elsewhere(subject: Subject) -> bool:
@@ -58,8 +63,16 @@ def _reported_elsewhere(subject: Subject) -> bool:
     return over_nodes or over_quota or seconds(resources.time_limit) > seconds(tenant.quota.time_limit)
 
 
-def _locked(subject: Subject) -> bool:
+def _counted(subject: Subject, environment: str) -> bool:
+    """Whether this attempt is among the runs that are summed up: by its lock, or by its record once it is retired."""
     try:
-        return bool(subject.repository.locks.of(subject.tenant_name, subject.name))
+        locks = subject.repository.locks.of(subject.tenant_name, subject.name)
     except Refused:
         return True
+    if not locks:
+        file = subject.repository.root / subject.parsed.document.file
+        known = authorized(subject.repository.root, environment, subject.tenant_name, subject.name)
+        return bool(known) and hashlib.sha256(file.read_bytes()).hexdigest() in known
+    if not subject.parsed.usable("attempt"):
+        return True
+    return any(subject.experiment.attempt <= (lock.attempt or 1) for lock in locks)

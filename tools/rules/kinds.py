@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
+from tools.formats.audit import Audit
 from tools.formats.dataset import Dataset
 from tools.formats.environment import Environment, Platform
 from tools.formats.experiment import Experiment
@@ -13,6 +14,7 @@ from tools.formats.gpus import Gpus
 from tools.formats.model import Model
 from tools.formats.tenant import Tenant
 
+# People write in these; audit/ is the bot's, which `ft expand --check` looks at whole.
 FOLDERS = ("catalog", "environments", "experiments", "tenants")
 SUFFIX = ".yaml"
 FORMATS: dict[str, type[BaseModel]] = {
@@ -23,6 +25,7 @@ FORMATS: dict[str, type[BaseModel]] = {
     "environment": Environment,
     "platform": Platform,
     "gpus": Gpus,
+    "audit": Audit,
 }
 
 
@@ -56,6 +59,8 @@ def _place(folders: list[str], name: str) -> Place | None:
             place = Place("model", name)
         case ["catalog"] if name == "gpus":
             place = Place("gpus", name)
+        case ["audit", _, tenant]:
+            place = Place("audit", name, tenant)
         case ["environments"]:
             place = Place("platform" if name == "platform" else "environment", name)
     return place

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tools.findings import Finding
+from tools.formats.people import usernames
 from tools.rules.subject import Subject
 
 ID = "priority"
@@ -34,7 +35,7 @@ def check(subject: Subject) -> Iterator[Finding]:
         remedy = "choose another, or ask a platform admin"
         yield document.finding(("priority",), ID, found, ", ".join(tenant.priorities), remedy)
     elif priority == "high":
-        admins = subject.repository.platform.admins if subject.repository.platform else []
+        admins = usernames(subject.repository.platform.admins) if subject.repository.platform else []
         found = "priority high needs a platform admin's approval as well"
         remedy = f"ask {' or '.join(admins) or 'one'} to approve the merge request"
         yield replace(document.finding(("priority",), ID, found, None, remedy), severity="warning")

@@ -1,8 +1,8 @@
-"""The time limit is within the tenant's.
+"""The time limit is within the tenant's; a longer run needs a platform admin as well (a warning).
 
 Training stops at the limit, with a checkpoint. Long runs block GPUs for others.
 
-Fails:
+Warned of:
 
     resources: {time_limit: 30d}        # the tenant's limit is 2d
 
@@ -14,6 +14,7 @@ Passes:
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from tools.findings import Finding
 from tools.formats.base import seconds
@@ -31,5 +32,6 @@ def check(subject: Subject) -> Iterator[Finding]:
         return
     found = f"time limit {limit}"
     allowed = f"at most {subject.tenant.quota.time_limit} ({subject.tenant_name}'s quota)"
-    remedy = "lower it, or ask a platform admin"
-    yield subject.parsed.document.finding(("resources", "time_limit"), ID, found, allowed, remedy)
+    remedy = "lower it, or have a platform admin approve the merge request as well"
+    finding = subject.parsed.document.finding(("resources", "time_limit"), ID, found, allowed, remedy)
+    yield replace(finding, severity="warning")

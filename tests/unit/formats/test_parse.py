@@ -6,6 +6,7 @@ import pytest
 
 from tools.formats.experiment import Experiment
 from tools.formats.parse import Parsed, parse
+from tools.formats.people import Person
 from tools.formats.tenant import Tenant
 from tools.yamlsource import parse as read
 
@@ -82,8 +83,36 @@ def test_a_file_that_is_no_mapping_says_so(text: str) -> None:
     assert parsed.value is None
 
 
+@pytest.mark.parametrize(
+    ("members", "place", "rule", "words"),
+    [
+        ("[{username: a, id: 1}, {username: b}]", (2, 33), "required-key", "add id:"),
+        ("[{username: a, id: 1}, {id: 2}]", (2, 33), "required-key", "add username:"),
+        ("[{username: a, id: '1'}]", (2, 29), "value", "a whole number"),
+        ("[{username: a, id: 0}]", (2, 29), "value", "greater than or equal to 1"),
+        ("[{username: a b, id: 1}]", (2, 22), "value", "a GitLab user name"),
+        ("[{username: a, id: 1, role: owner}]", (2, 32), "unknown-key", "username, id"),
+        ("[a]", (2, 11), "value", "a mapping with the keys username, id"),
+    ],
+)
+def test_a_person_without_a_number_is_refused(members: str, place: tuple[int, int], rule: str, words: str) -> None:
+    """The finding stands at the person, and says what belongs there."""
+    findings = parse(Tenant, read(f"version: 1\nmembers: {members}\n", "t")).findings
+    [finding] = [finding for finding in findings if "members" in finding.message or finding.line == 2]
+    assert (finding.line, finding.column, finding.rule) == (*place, rule)
+    assert words in finding.message
+
+
+def test_people_are_read_beside_a_faulty_field() -> None:
+    """Another field's fault, and a key too many, leave the people usable."""
+    text = "version: 2\nmembers: [{username: a, id: 1, role: owner}]\n"
+    value = parse(Tenant, read(text, "t")).value
+    assert value is not None
+    assert value.members == [Person(username="a", id=1)]
+
+
 def test_positions_reach_into_lists() -> None:
     """The third member is where the finding points."""
-    text = "version: 1\nmembers:\n  - a\n  - b\n  - c d\n"
+    text = "version: 1\nmodels:\n  - a\n  - b\n  - c d\n"
     places = {(f.line, f.column) for f in parse(Tenant, read(text, "t")).findings if f.rule == "value"}
     assert places == {(5, 5)}
