@@ -1,15 +1,16 @@
 """Regenerates every overlay from its lock and compares both ways: nothing changed, missing, left over or unaccounted for.
 
-An experiment without an overlay is no fault: nobody has authorized it yet.
+Every audit record is looked at as well, and that of each authorized lock says the same as the lock. An experiment without an
+overlay is no fault: nobody has authorized it yet, or its run was retired.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from tools.expand import base, locks, overlay, platform, tenant, tenant_removal
+from tools.expand import audit, base, locks, overlay, platform, tenant, tenant_removal
 from tools.expand.experiments import differences
 from tools.findings import Finding, compose
 from tools.formats.digest import digest
@@ -25,25 +26,38 @@ T = TypeVar("T", TenantLock, PlatformLock)
 _REMEDY = "restore it from git; only the bot writes here"
 
 
-def check(repository: Repository) -> Result:
-    """All locks, and all faults of overlays/ and of the bases that they use, sorted by place."""
+def check(repository: Repository, only: Sequence[str] | None = None) -> Result:
+    """All locks and audit records, and all faults of both and of the bases that the locks use, sorted by place.
+
+    only: overlay folders of experiments; nothing else is regenerated then.
+    """
     bases: set[str] = set()
     findings = list(_strangers(repository))
-    runs, tenants = locks.runs(repository), locks.tenants(repository)
+    runs = locks.runs(repository) if only is None else [*only]
     for folder in runs:
         findings += _run(repository, folder, bases)
+    for version in sorted(bases):
+        findings += base.check(repository.root, version)
+    files = [f"{folder}/{overlay.LOCK_FILE}" for folder in runs]
+    if only is None:
+        rest = _rest(repository)
+        files += rest.files
+        findings += rest.findings
+    return Result(files, sorted(findings))
+
+
+def _rest(repository: Repository) -> Result:
+    """Tenants' and the platform's own overlays, and the audit records."""
+    findings: list[Finding] = []
+    tenants, platforms, records = locks.tenants(repository), locks.platforms(repository), audit.files(repository)
     for folder in tenants:
         findings += _tenant(repository, folder)
         findings += tenant_removal.check(repository, folder)
-    platform_folders = locks.platforms(repository)
-    for folder in platform_folders:
+    for folder in platforms:
         findings += _platform(repository, folder)
-    for version in sorted(bases):
-        findings += base.check(repository.root, version)
-    files = [f"{folder}/{overlay.LOCK_FILE}" for folder in runs] + [
-        f"{folder}/{tenant.LOCK_FILE}" for folder in [*tenants, *platform_folders]
-    ]
-    return Result(files, sorted(findings))
+    for file in records:
+        findings += audit.check(repository, file)
+    return Result([*(f"{folder}/{tenant.LOCK_FILE}" for folder in [*tenants, *platforms]), *records], findings)
 
 
 def _strangers(repository: Repository) -> Iterator[Finding]:
@@ -76,6 +90,7 @@ def _run(repository: Repository, folder: str, bases: set[str]) -> Iterator[Findi
         bases.add(lock.run.base)
         yield from _compare(repository, folder, overlay.files(lock))
         yield from _experiment(repository, lock, file)
+        yield from audit.accounted(repository, parsed, lock)
 
 
 def _experiment(repository: Repository, lock: Lock, file: str) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from tools.expand import patches
 from tools.expand.yamltext import dump, dump_list, text
+from tools.formats.digest import plain
 from tools.formats.lock import Lock, LockedRun
 
 BASES = "base/training"
@@ -26,7 +27,7 @@ def files(lock: Lock) -> dict[str, bytes]:
     note = "# The lock: one run, completely resolved. Check: ft expand --check\n"
     patched = _patches(lock)
     texts = {
-        LOCK_FILE: header + note + dump(lock.model_dump(mode="json")),
+        LOCK_FILE: header + note + dump(lock.model_dump(mode="json", exclude={"run"}) | {"run": plain(lock.run)}),
         "kustomization.yaml": header + _kustomization(lock, list(patched)),
         **{name: header + body for name, body in patched.items()},
     }
@@ -38,7 +39,7 @@ def _patches(lock: Lock) -> dict[str, str]:
     training = patches.training(lock)
     found = {TRAINING_PATCH: dump_list(training)} if training else {}
     if lock.run.publish is None:
-        return found | {PUBLISH_PATCH: dump(patches.no_publish())}
+        return found | {PUBLISH_PATCH: dump_list(patches.no_publish())}
     publish = patches.publish(lock)
     return found | ({PUBLISH_PATCH: dump_list(publish)} if publish else {})
 

@@ -25,6 +25,7 @@ PRIORITY_CLASS = "finetuning-{}"
 # Kueue's limit stands beside the runner's own, for a runner that hangs; the runner needs time to save and leave first.
 QUEUE = "finetuning"
 _LEAVE_SECONDS = 1800
+LOCAL_CONFIG = "config.kubernetes.io~1local-config"
 _POD = "/spec/template/spec"
 _RUNNER = f"{_POD}/containers/0"
 
@@ -55,9 +56,9 @@ def publish(lock: Lock) -> list[Operation]:
     return operations
 
 
-def no_publish() -> dict[str, Any]:
-    """The strategic merge patch that takes the publish Job away: a JSON patch cannot remove an object."""
-    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": PUBLISH}, "$patch": "delete"}
+def no_publish() -> list[Operation]:
+    """What takes the publish Job away: kustomize leaves objects with this annotation out of what it builds."""
+    return [{"op": "add", "path": f"/metadata/annotations/{LOCAL_CONFIG}", "value": "true"}]
 
 
 def _replace(path: str, value: Any) -> Operation:

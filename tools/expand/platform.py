@@ -1,15 +1,13 @@
 """The platform's own overlay in one environment as a pure function of its lock.
 
 It puts the bases together that the environment asks for (base/cluster, base/admission, base/argocd) and patches what a
-cluster decides: the repository and branch that Argo CD follows, the bot's keys, the labels of the GPU nodes.
+cluster decides: the repository and branch that Argo CD follows, and the bot's keys.
 """
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from tools.expand.patches import BASE_NODE_SELECTOR
 from tools.expand.yamltext import dump, text
 from tools.formats.environment import Git
 from tools.formats.platform_lock import PlatformContent, PlatformLock
@@ -43,21 +41,16 @@ def files(lock: PlatformLock) -> dict[str, bytes]:
 
 def _kustomization(content: PlatformContent) -> str:
     bases = ["cluster", *(["cluster/kueue"] if content.kueue else []), "admission", "argocd/config"]
-    lines = []
+    patches = ""
     if content.git is not None:
         bases.append("argocd/platform")
-        lines.append(f"{{path: {_ARGOCD}}}")
-    if content.kueue and content.node_selector not in ({}, BASE_NODE_SELECTOR):
-        labels = dict(sorted(content.node_selector.items()))
-        operation = json.dumps([{"op": "replace", "path": "/spec/nodeLabels", "value": labels}])
-        lines.append(f"{{target: {{kind: ResourceFlavor}}, patch: '{operation}'}}")
-    entries = "".join(f"  - {line}\n" for line in lines)
+        patches = f"patches:\n  - {{path: {_ARGOCD}}}\n"
     return f"""\
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 resources: [{", ".join(f"{_BASE}/{base}" for base in bases)}]
 labels: [{{pairs: {{finetuning/environment: {text(content.environment)}}}}}]
-""" + (f"patches:\n{entries}" if entries else "")
+{patches}"""
 
 
 def _argocd(content: PlatformContent, git: Git) -> list[dict[str, Any]]:

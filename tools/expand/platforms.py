@@ -26,5 +26,5 @@ def _change(repository: Repository, name: str) -> Change:
             f"the platform cannot be expanded: environments/{name}.yaml is not valid;"
             f" run `ft validate environments/{name}.yaml`"
         )
-    content = PlatformContent(environment=name, git=found.git, node_selector=found.node_selector, kueue=found.kueue)
+    content = PlatformContent(environment=name, git=found.git, kueue=found.kueue)
     return Change(platform.folder(content), platform.files(seal(content)))

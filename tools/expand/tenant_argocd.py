@@ -22,21 +22,29 @@ def patches(content: TenantContent) -> list[Object]:
 
 def _project(content: TenantContent, git: Git) -> Object:
     project = f"finetuning-{content.name}"
-    rights = [f"p, proj:{project}:viewer, {resource}, get, {project}/*, allow" for resource in ("applications", "logs")]
     viewer = {
         "name": "viewer",
         "description": "The tenant's people look at their runs and logs; changes go through git",
         "groups": [group(content)],
-        "policies": rights,
+        "policies": [_right(project, "viewer", resource, "get") for resource in ("applications", "logs")],
+    }
+    bot = {
+        "name": "bot",
+        "description": "The platform bot, by token: syncs again what was never published, ends a cancelled run's operation",
+        "policies": [_right(project, "bot", "applications", action) for action in ("get", "sync")],
     }
     spec = {
         "description": f"Fine-tuning runs of {content.name} in {content.environment}",
         "sourceRepos": [git.url],
         "destinations": [{"server": _SERVER, "namespace": content.namespace}],
         "signatureKeys": [{"keyID": key} for key in git.signing_keys],
-        "roles": [viewer],
+        "roles": [viewer, bot],
     }
     return {**head(_API, "AppProject", NAMED, namespace=_NAMESPACE), "spec": spec}
+
+
+def _right(project: str, role: str, resource: str, action: str) -> str:
+    return f"p, proj:{project}:{role}, {resource}, {action}, {project}/*, allow"
 
 
 def _applications(content: TenantContent, git: Git) -> Object:

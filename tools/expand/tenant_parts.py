@@ -38,7 +38,7 @@ def queues(content: TenantContent) -> list[Object]:
     resources = [
         {"name": name, "nominalQuota": amount, "borrowingLimit": limits[name]} for name, amount in nominal.items()
     ]
-    flavor = {"name": "finetuning-gpu", "resources": resources}
+    flavor = {"name": "finetuning", "resources": resources}
     return [
         {
             **head("kueue.x-k8s.io/v1beta1", "ClusterQueue", NAMED, namespace=None),

@@ -76,8 +76,11 @@ def _mapping(lines: list[str], data: dict[str, Any], first: str, indent: str) ->
     """Append the lines of a mapping that is not empty: the first one begins with `first`, all others with `indent`."""
     start = first
     for key, value in data.items():
-        if isinstance(value, str):  # by far the most
+        kind = type(value)
+        if kind is str:  # by far the most
             lines.append(f"{start}{text(key)}: {text(value)}")
+        elif kind is int:
+            lines.append(f"{start}{text(key)}: {value}")
         elif isinstance(value, dict) and value:
             lines.append(f"{start}{text(key)}:")
             inner = f"{indent}  "

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from tools.expand.platform import PLATFORM
 from tools.expand.tenant import TENANTS
 from tools.findings import Finding, compose
-from tools.render import facts
+from tools.render import facts, kustomizer
 from tools.render.documents import Manifest, name, read
-from tools.render.kustomize import Built, Kustomize
+from tools.render.kustomize import Kustomize
+from tools.render.kustomizer import Objects
 from tools.render.schemas import Schemas, in_words
 from tools.repository import Repository
 from tools.validate import Result
@@ -21,24 +23,31 @@ def check(repository: Repository, overlays: Sequence[str]) -> Result:
     """All faults of what the overlays (folders below the root) build to, sorted by place.
 
     Raises:
-        ToolFault: there is no kustomize.
+        ToolFault: there is no kustomize, or it does not start.
     """
     schemas = Schemas()
-    built = Kustomize.find().build(repository.root, overlays)
-    findings = sorted(finding for result in built for finding in _built(result, schemas))
+    findings = sorted(finding for built in _build(repository.root, overlays) for finding in _built(built, schemas))
     return Result(list(overlays), findings)
 
 
-def _built(built: Built, schemas: Schemas) -> Iterator[Finding]:
+def _build(root: Path, overlays: Sequence[str]) -> Iterator[Objects]:
+    """All overlays, by the quickest way there is."""
+    if program := kustomizer.find():
+        yield from kustomizer.build(program, root, overlays)
+        return
+    for built in Kustomize.find().build(root, overlays):
+        yield Objects(built.overlays, [] if built.fault else read(built.manifests), built.fault)
+
+
+def _built(built: Objects, schemas: Schemas) -> Iterator[Finding]:
     if built.fault is not None:
         message = compose(f"kustomize cannot build it: {built.fault}", None, _REMEDY)
         yield _finding(built.overlays[0], "render-build", message)
         return
-    manifests = read(built.manifests)
     owners = {(overlay.split("/")[-2], overlay.split("/")[-1]): overlay for overlay in built.overlays}
-    for manifest in manifests:
+    for manifest in built.manifests:
         yield from _manifest(owners.get(_owner(manifest), built.overlays[0]), manifest, schemas)
-    seen = {_owner(manifest) for manifest in manifests}
+    seen = {_owner(manifest) for manifest in built.manifests}
     for owner, overlay in owners.items():
         if owner not in seen:
             yield _finding(overlay, "render-objects", compose("it builds to nothing", "at least one object", _REMEDY))

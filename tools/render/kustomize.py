@@ -93,12 +93,12 @@ class Kustomize:
             )
         except subprocess.TimeoutExpired as error:
             raise ToolFault(f"{' '.join(command)} did not end within {_SECONDS} s") from error
-        return Built(overlays, done.stdout, _reason(done.stderr) if done.returncode else None)
+        return Built(overlays, done.stdout, reason(done.stderr) if done.returncode else None)
 
 
-def _reason(stderr: str) -> str:
-    """What a person needs of the program's complaint: its first line without the logger's time and place."""
-    lines = (line.strip(' \t"<>') for line in _LOGGER.sub("", stderr).splitlines())
+def reason(complaint: str) -> str:
+    """What a person needs of kustomize's complaint: its first line without the logger's time and place."""
+    lines = (line.strip(' \t"<>') for line in _LOGGER.sub("", complaint).splitlines())
     return next((line for line in lines if line), "it gave no reason")
 
 

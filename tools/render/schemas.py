@@ -78,6 +78,8 @@ def _faults(manifest: dict[str, Any], minor: int) -> Iterator[tuple[str, str]]:
     if validator is None:
         yield "kind", f"no kind {kind} of {version}"
         return
+    if validator.is_valid(manifest):  # half the time of looking for errors
+        return
     for error in validator.iter_errors(manifest):
         yield ".".join(map(str, error.instance_path)), error.message
 

@@ -59,9 +59,10 @@ def test_a_retry_is_a_job_of_its_own(platform: Path) -> None:
 
 
 def test_a_run_that_publishes_nothing_has_no_publish_job(platform: Path) -> None:
-    """The patch deletes the PostSync Job."""
-    patch = yaml.safe_load((platform / "overlays/dev/team-a/adapter-only/publish.yaml").read_text())
-    assert patch["$patch"] == "delete"
+    """The patch marks the PostSync Job as one that kustomize leaves out of what it builds."""
+    [operation] = yaml.safe_load((platform / "overlays/dev/team-a/adapter-only/publish.yaml").read_text())
+    assert operation["path"] == "/metadata/annotations/config.kubernetes.io~1local-config"
+    assert operation["value"] == "true"
 
 
 def test_kueue_labels_stand_on_the_training_job_only(platform: Path) -> None:

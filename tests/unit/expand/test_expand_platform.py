@@ -94,18 +94,15 @@ def test_argocd_follows_the_signed_branch_of_the_environment(expanded: Path) -> 
 
 def test_kueue_is_asked_for_by_the_environment(expanded: Path) -> None:
     """Kueue's kinds would be errors where it is not installed."""
-    assert "ResourceFlavor finetuning-gpu" not in objects(expanded, "dev")
-    assert objects(expanded, "prod")["ResourceFlavor finetuning-gpu"]["spec"]["nodeLabels"] == {
-        "nvidia.com/gpu": "true"
-    }
+    assert "ResourceFlavor finetuning" not in objects(expanded, "dev")
+    assert "ResourceFlavor finetuning" in objects(expanded, "prod")
 
 
-def test_node_selector_replaces_the_labels_of_the_flavor(expanded: Path) -> None:
-    """Kueue sends Jobs to the nodes that the environment names, and the base's label is not asked for besides."""
+def test_kueue_chooses_no_nodes(expanded: Path) -> None:
+    """What a flavor says is written into every admitted Job, those without a GPU too; where a Job may run its overlay says."""
     settle(expanded, "prod", node_selector={"pool": "training", "accelerator": "h100"})
     assert main(["expand", "--platform", "--repo", str(expanded)]) == 0
-    labels = objects(expanded, "prod")["ResourceFlavor finetuning-gpu"]["spec"]["nodeLabels"]
-    assert labels == {"accelerator": "h100", "pool": "training"}
+    assert "spec" not in objects(expanded, "prod")["ResourceFlavor finetuning"]
 
 
 def test_without_git_there_are_rules_and_no_applications(bare: Path) -> None:

@@ -254,7 +254,10 @@ def test_argo_cd_may_touch_two_kinds_in_one_namespace(platform: Path) -> None:
     assert spec["signatureKeys"] == [{"keyID": "0123456789ABCDEF"}]
     assert spec["clusterResourceWhitelist"] == []
     assert {entry["kind"] for entry in spec["namespaceResourceWhitelist"]} == {"Job", "ConfigMap", "Pod", "Workload"}
-    assert all("finetuning-team-a/*, allow" in policy for policy in spec["roles"][0]["policies"])
+    rights = {role["name"]: [policy.split(", ")[2:] for policy in role["policies"]] for role in spec["roles"]}
+    everything = ["finetuning-team-a/*", "allow"]
+    assert rights["viewer"] == [["applications", "get", *everything], ["logs", "get", *everything]]
+    assert rights["bot"] == [["applications", "get", *everything], ["applications", "sync", *everything]]
 
 
 def test_project_and_namespace_of_applications_are_literals(platform: Path) -> None:
