@@ -66,24 +66,39 @@ class Cluster:
 
     def get(self, path: str, **query: str) -> Json:
         """One object, list or document, by its path below the server."""
+        body = self._body(path, query)
+        try:
+            data = json.loads(body)
+        except ValueError as error:
+            raise Unreachable(f"{self.server} does not answer: {error}") from error
+        if not isinstance(data, dict):
+            raise Unreachable(f"{self.server}{path} answers no object")
+        return data
+
+    def text(self, path: str, **query: str) -> str:
+        """A document that is text, such as a pod's log; bytes that are no UTF-8 are replaced."""
+        return self._body(path, query).decode("utf-8", "replace")
+
+    def _body(self, path: str, query: dict[str, str]) -> bytes:
         import urllib3
         from kubernetes.client import ApiException
 
-        headers = {"Accept": "application/json", "User-Agent": "ft"}
+        headers = {"Accept": "application/json, */*", "User-Agent": "ft"}
         self._api.update_params_for_auth(headers, [], ["BearerToken"])
-        url = self.server + path
         try:
             response = self._api.rest_client.request(
-                "GET", url, list(query.items()), headers, _preload_content=False, _request_timeout=_SECONDS
+                "GET",
+                self.server + path,
+                list(query.items()),
+                headers,
+                _preload_content=False,
+                _request_timeout=_SECONDS,
             )
-            data = json.loads(response.data)
+            return bytes(response.data)
         except ApiException as error:
             raise _fault(path, error) from error
         except (urllib3.exceptions.HTTPError, ValueError, OSError) as error:
             raise Unreachable(f"{self.server} does not answer: {_short(error)}") from error
-        if not isinstance(data, dict):
-            raise Unreachable(f"{url} answers no object")
-        return data
 
     def items(self, path: str, **query: str) -> list[Json]:
         """All objects of a list, page by page."""

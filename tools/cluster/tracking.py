@@ -21,6 +21,7 @@ from tools.mlflow_login import credentials
 
 _SECONDS = 5.0
 _MISSING = 404
+_HISTORY = 25_000  # MLflow's own limit of one answer
 
 
 class Away(Exception):  # noqa: N818 - MLflow's state, never a reason for status to fail
@@ -61,6 +62,30 @@ class Tracking:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Away(f"{self.uri} does not speak MLflow's API ({error!r})") from error
 
+    def history(self, mlflow_run: str, metric: str) -> list[tuple[int, float]]:
+        """A metric over the steps, the last value of each; at most `_HISTORY` of them."""
+        where = urllib.parse.urlencode({"run_id": mlflow_run, "metric_key": metric, "max_results": _HISTORY})
+        try:
+            found = self._call(f"metrics/get-history?{where}").get("metrics") or []
+            pairs = {int(entry.get("step") or 0): float(entry["value"]) for entry in found}
+        except _Missing:
+            return []
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise Away(f"{self.uri} does not speak MLflow's API ({error!r})") from error
+        return [(step, value) for step, value in sorted(pairs.items()) if math.isfinite(value)]
+
+    def evaluation(self, mlflow_run: str) -> dict[str, float]:
+        """The last values of a run's metrics whose names begin with `eval`."""
+        try:
+            answer = self._call(f"runs/get?{urllib.parse.urlencode({'run_id': mlflow_run})}")
+            metrics = {entry["key"]: entry for entry in answer["run"]["data"].get("metrics") or []}
+            found = {name: _number(metrics, name) for name in sorted(metrics) if name.startswith("eval")}
+        except _Missing:
+            return {}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise Away(f"{self.uri} does not speak MLflow's API ({error!r})") from error
+        return {name: value for name, value in found.items() if value is not None}
+
     def _of(self, lock: Lock) -> Tracked | None:
         experiment = self._experiment(lock.run.mlflow.experiment)
         if experiment is None:
@@ -94,16 +119,31 @@ class Tracking:
             version_url=f"{self.uri}/#/models/{_quoted(lock)}/versions/{version}" if version else None,
         )
 
+    def registered(self, lock: Lock) -> dict[str, Any] | None:
+        """The run's model version: {name, version, tags, aliases}; the oldest one where there are several."""
+        try:
+            found = self._versions(lock)
+            first = min(found, key=lambda entry: int(entry["version"]), default=None)
+            if first is None or lock.run.publish is None:
+                return None
+            aliases = [str(alias) for alias in first.get("aliases") or []]
+            name, version = lock.run.publish.model_name, int(first["version"])
+            return {"name": name, "version": version, "tags": dict(_tags(first)), "aliases": aliases}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise Away(f"{self.uri} does not speak MLflow's API ({error!r})") from error
+
     def _version(self, lock: Lock) -> int | None:
+        return min((int(entry["version"]) for entry in self._versions(lock)), default=None)
+
+    def _versions(self, lock: Lock) -> list[dict[str, Any]]:
         if lock.run.publish is None:
-            return None
+            return []
         where = urllib.parse.quote(f"name = '{lock.run.publish.model_name}'")
         try:
             found = self._call(f"model-versions/search?filter={where}&max_results=1000").get("model_versions") or []
         except _Missing:
-            return None
-        mine = [entry for entry in found if ("run_sha256", lock.sha256) in _tags(entry)]
-        return min((int(entry["version"]) for entry in mine), default=None)
+            return []
+        return [entry for entry in found if ("run_sha256", lock.sha256) in _tags(entry)]
 
     def _experiment(self, name: str) -> str | None:
         if name not in self._experiments:
