@@ -25,11 +25,14 @@ COMMANDS: dict[str, str] = {
     "run": "run an overlay's Jobs on this machine",
     "status": "say where a run stands and why it waits",
     "watch": "follow runs until they end",
-    "doctor": "check a cluster against what the platform needs",
+    "cancel": "stop an experiment for good",
+    "doctor": "check a cluster, or the GitLab project, against what the platform needs",
+    "verify": "say whether overlays are what was approved, from the clone alone",
     "publish": "merge, publish and register a finished run by hand",
     "dataset": "add or check a dataset",
     "model": "add a base model to the catalogue",
     "tenant": "add a tenant",
+    "bot": "answer merge requests, authorize what was merged, keep the records (platform admins)",
 }
 
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
