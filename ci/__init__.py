@@ -1,1 +1,1 @@
-"""What the pipeline's jobs (.gitlab-ci.yml) need beyond `ft`: `python -m ci.changed`, `python -m ci.registrations`."""
+"""What the jobs of .gitlab-ci.yml call: `ci.check` (validate), `ci.build`, `ci.follow` (train), `ci.registered` (register)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import re
 from pathlib import Path
@@ -12,6 +13,8 @@ import jsonschema_rs
 import pytest
 import yaml
 
+from ci.build import INPUTS
+from ci.reports import FILES
 from tools.cli import COMMANDS
 
 ROOT = Path(__file__).parents[2]
@@ -70,14 +73,40 @@ def test_stages_are_the_platforms_and_each_has_its_job(
 
 
 def test_no_job_of_a_merge_request_names_a_token(jobs: dict[str, dict[str, Any]]) -> None:
-    """Only build reads credentials; no other job mentions a token, a password or a secret."""
+    """Only build reads credentials, and those are the job's own; no other job mentions a token, a password or a secret."""
     assert {name for name, job in jobs.items() if TOKENS.search(json.dumps(job))} == {"build"}
+    assert set(TOKENS.findall(json.dumps(jobs["build"]))) == {"CI_REGISTRY_USER", "CI_REGISTRY_PASSWORD"}
+
+
+def test_no_job_asks_for_a_secret(pipeline: dict[str, Any], jobs: dict[str, dict[str, Any]]) -> None:
+    """No job has `secrets:`, and no file is included whose content another project decides."""
+    assert [name for name, job in jobs.items() if "secrets" in job] == []
+    assert "include" not in pipeline
+
+
+def test_id_tokens_are_for_the_bot_alone(jobs: dict[str, dict[str, Any]]) -> None:
+    """Train and register say who they are to the bot's address and to nobody else; no other job gets an id token."""
+    tokens = {name: job["id_tokens"] for name, job in jobs.items() if "id_tokens" in job}
+    assert tokens == {name: {"BOT_ID_TOKEN": {"aud": "$BOT_URL"}} for name in ("train", "register")}
 
 
 def test_credentials_are_used_on_protected_main_only(jobs: dict[str, dict[str, Any]]) -> None:
     """Each rule of the build job demands the default branch and that it is protected."""
     conditions = [rule["if"] for rule in jobs["build"]["rules"]]
     assert conditions == ['$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH && $CI_COMMIT_REF_PROTECTED == "true"']
+
+
+def test_the_image_is_built_when_an_input_of_its_tag_changes(jobs: dict[str, dict[str, Any]]) -> None:
+    """The paths that start the build job are those whose content makes the tag."""
+    (rule,) = jobs["build"]["rules"]
+    assert {path.removesuffix("/**/*") for path in rule["changes"]} == set(INPUTS)
+
+
+def test_runs_are_followed_where_there_is_a_bot(jobs: dict[str, dict[str, Any]]) -> None:
+    """Without BOT_URL there is nobody to ask, and neither job is there."""
+    for name in ("train", "register"):
+        (rule,) = jobs[name]["rules"]
+        assert rule == {"if": "$BOT_URL && $CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH", "changes": ["experiments/**/*"]}
 
 
 def test_one_pipeline_for_a_merge_request(pipeline: dict[str, Any]) -> None:
@@ -96,20 +125,23 @@ def test_validate_runs_for_merge_requests_and_main_alike(jobs: dict[str, dict[st
 
 
 def test_reports_are_kept_when_validation_fails(jobs: dict[str, dict[str, Any]]) -> None:
-    """Every report that the validate job declares is written by its script and uploaded also on failure."""
+    """Every report that the validate job declares is one that its program writes, and is uploaded also on failure."""
     artifacts = jobs["validate"]["artifacts"]
-    script = "\n".join(jobs["validate"]["script"])
     assert artifacts["when"] == "always"
-    assert [
-        report for report in artifacts["reports"].values() if not re.search(f"(>|--output) {re.escape(report)}", script)
-    ] == []
+    declared = {name: FILES[Path(path).name] for name, path in artifacts["reports"].items()}
+    assert declared == {"junit": "junit", "codequality": "codequality"}
+    assert {Path(path).parent for path in artifacts["reports"].values()} == {Path("reports")}
 
 
-def test_every_check_runs_before_the_job_fails(jobs: dict[str, dict[str, Any]]) -> None:
-    """Each `ft` call of the validate job notes its failure and goes on; the last line fails the job."""
-    script = jobs["validate"]["script"]
-    assert [line for line in script if "bin/ft " in line and not line.endswith("|| failed=1")] == []
-    assert script[-1] == 'exit "$failed"'
+@pytest.mark.parametrize("name", ["validate", "build", "train", "register"])
+def test_every_program_of_a_job_is_there(name: str, jobs: dict[str, dict[str, Any]]) -> None:
+    """Each job calls one module of ci/, with options that it takes, and make targets that exist."""
+    script = "\n".join([*jobs[name].get("before_script", []), *jobs[name]["script"]])
+    ((module, options),) = re.findall(r"python3? -m (ci\.[a-z]+)(.*)", script)
+    assert options.split() == ["--reports", "reports"]
+    assert callable(importlib.import_module(module).main)
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert [target for target in re.findall(r"make ([a-z-]+)", script) if f"\n{target}:" not in makefile] == []
 
 
 def test_cache_follows_the_requirements(pipeline: dict[str, Any]) -> None:
@@ -119,10 +151,9 @@ def test_cache_follows_the_requirements(pipeline: dict[str, Any]) -> None:
     assert [one for one in files if not (ROOT / one).is_file()] == []
 
 
-@pytest.mark.parametrize("name", [".gitlab-ci.yml", ".pre-commit-config.yaml"])
-def test_every_ft_command_exists(name: str) -> None:
-    """The pipeline and the pre-commit hooks call no command that `ft` lacks."""
-    called = commands_in(ROOT / name)
+def test_every_ft_command_exists() -> None:
+    """The pre-commit hooks call no command that `ft` lacks."""
+    called = commands_in(ROOT / ".pre-commit-config.yaml")
     assert called
     assert called <= set(COMMANDS)
 
