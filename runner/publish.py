@@ -44,7 +44,7 @@ def _publish(paths: Paths, *, manual: bool) -> None:
     if lock.run.publish is not None and (lock.run.publish.merge or manual):
         folder = placing.place(paths, verdict.completion)
         mlflow, run_id = _replay(paths)
-        version = registry.register(mlflow, lock, run_id)
+        version = registry.register(mlflow, lock, run_id, verdict.completion)
         emit("step", name="register", model=lock.run.publish.model_name, version=version)
         emit("finish", run_id=lock.run_id, path=str(folder), version=version)
         return
@@ -64,6 +64,8 @@ def _replay(paths: Paths) -> tuple[Any, str]:
         delivery = Delivery(paths.checkpoints, lambda: mlflow, experiment, paths.lock.run_id, paths.lock.sha256)
         delivery.deliver()
         return mlflow, delivery.run_id()
+    except tracking.LoginRefused as error:
+        raise Retry(f"MLflow at {uri} refuses the login: {error}", tracking.LOGIN_REMEDY) from error
     except tracking.Unreachable as error:
         raise Retry(
             f"MLflow at {uri} is away: {error}", "run `publish` again when it answers; what is done is kept"

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
+from runner.completion import Completion
 from runner.exits import Retry
 from runner.provenance import tags
-from runner.tracking import Refused, Unreachable, calling
+from runner.tracking import LOGIN_REMEDY, LoginRefused, Refused, Unreachable, calling
 from tools.formats.lock import Lock
 
 ALIAS = "candidate"
 # Set after the alias: a version that has it is left alone for ever, so that moving the alias by hand lasts.
 DONE_TAG = "registration"
 DONE = "complete"
+# The completion manifest without what may be long (a tag holds 8000 characters): who compares the version with its lock has
+# it from here, and needs no storage.
+PROOF_TAG = "completion"
 
 
-def register(mlflow: Any, lock: Lock, mlflow_run_id: str) -> int:
+def register(mlflow: Any, lock: Lock, mlflow_run_id: str, completion: Completion | None = None) -> int:
     """Make sure that the run has a version of its registered model, and return its number.
+
+    completion: the proof that it finished, kept as a tag.
 
     Raises:
         Retry: MLflow is away or refuses.
     """
     try:
-        return int(calling(_register, mlflow, lock, mlflow_run_id))
+        return int(calling(_register, mlflow, lock, mlflow_run_id, completion))
+    except LoginRefused as error:
+        raise Retry(f"the model registry refuses the login: {error}", LOGIN_REMEDY) from error
     except (Refused, Unreachable) as error:
         raise Retry(
             f"the model registry failed: {error}", "publish again when MLflow answers; the folder is in place"
@@ -34,10 +42,10 @@ def source(lock: Lock) -> str:
     return f"pvc://{lock.run.namespace}/{lock.run.storage.claim}/models/merged-model/{lock.model_folder}"
 
 
-def _register(mlflow: Any, lock: Lock, mlflow_run_id: str) -> int:
+def _register(mlflow: Any, lock: Lock, mlflow_run_id: str, completion: Completion | None) -> int:
     assert lock.run.publish is not None
     name = lock.run.publish.model_name
-    version = _existing(mlflow, name, lock.sha256) or _create(mlflow, name, lock, mlflow_run_id)
+    version = _existing(mlflow, name, lock.sha256) or _create(mlflow, name, lock, mlflow_run_id, completion)
     number = int(version.version)
     if version.tags.get(DONE_TAG) != DONE:
         _point(mlflow, name, number)
@@ -62,16 +70,23 @@ def _versions(mlflow: Any, name: str) -> list[Any]:
             return found
 
 
-def _create(mlflow: Any, name: str, lock: Lock, mlflow_run_id: str) -> Any:
+def _create(mlflow: Any, name: str, lock: Lock, mlflow_run_id: str, completion: Completion | None) -> Any:
     if not mlflow.search_registered_models(f"name = '{name}'"):
         mlflow.create_registered_model(name, tags={"tenant": lock.run.tenant})
     return mlflow.create_model_version(
         name,
         source=source(lock),
         run_id=mlflow_run_id,
-        tags=tags(lock),
+        tags=tags(lock) | proof(completion),
         description=lock.run.experiment.get("description"),
     )
+
+
+def proof(completion: Completion | None) -> dict[str, str]:
+    """The completion manifest as a tag, without the lists of files and metrics."""
+    if completion is None:
+        return {}
+    return {PROOF_TAG: completion.model_dump_json(exclude={"files", "metrics"})}
 
 
 def _point(mlflow: Any, name: str, number: int) -> None:

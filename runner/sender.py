@@ -20,7 +20,7 @@ from runner.delivery import Delivery
 from runner.events import message
 from runner.spool import Spool
 from runner.storage import Paths
-from runner.tracking import Unreachable, client, target
+from runner.tracking import LoginRefused, Unreachable, client, target
 
 FINISH = b"F"
 FIRST_PAUSE = 1.0
@@ -90,7 +90,8 @@ def _serve(delivery: Delivery) -> int:
             pause, delivered = FIRST_PAUSE, True
         except Unreachable as error:
             if pause == FIRST_PAUSE:
-                message(f"MLflow is away, training goes on: {str(error)[:500]}")
+                what = "refuses the login" if isinstance(error, LoginRefused) else "is away"
+                message(f"MLflow {what}, training goes on: {str(error)[:500]}")
             pause, delivered = min(pause * 2, LONGEST_PAUSE), False
         if finishing:
             tries += 1

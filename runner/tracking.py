@@ -13,6 +13,11 @@ METRICS_PER_BATCH = 1000
 PARAM_LENGTH = 6000
 DIGEST_LENGTH = 36
 BAD_REQUEST = 400
+NO_LOGIN = (401, 403)  # nobody, and somebody who may not
+LOGIN_REMEDY = (
+    "put the tenant's `username` and `password` into the Secret mlflow-credentials of its namespace, and see that this user may"
+    " edit the experiment; then run `publish` again, what is done is kept"
+)
 # A server that is away must be noticed in seconds; the caller tries again.
 CLIENT_ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -28,6 +33,10 @@ class Refused(Exception):  # noqa: N818 - MLflow's verdict, no fault of ours
 
 class Unreachable(Exception):  # noqa: N818
     """MLflow did not answer, or not well; trying again may help."""
+
+
+class LoginRefused(Unreachable):
+    """MLflow answers, but not to this run's credential; trying again helps once a person has mended that."""
 
 
 def target(lock: Lock) -> tuple[str, str]:
@@ -183,7 +192,7 @@ def _flat(prefix: str, value: Any) -> dict[str, str]:
 
 
 def calling(function: Any, *arguments: Any) -> Any:
-    """Call MLflow; its many exceptions become two."""
+    """Call MLflow; its many exceptions become three."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -191,6 +200,9 @@ def calling(function: Any, *arguments: Any) -> Any:
     except MlflowException as error:
         if error.get_http_status_code() == BAD_REQUEST:
             raise Refused(str(error)) from error
+        if error.get_http_status_code() in NO_LOGIN:
+            user = os.environ.get("MLFLOW_TRACKING_USERNAME")
+            raise LoginRefused(f"{f'user {user}' if user else 'no credential'}: {error}") from error
         raise Unreachable(str(error)) from error
     except (KeyError, TypeError, AttributeError) as error:
         raise Refused(f"malformed entry: {error!r}") from error
