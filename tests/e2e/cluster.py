@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import urllib.error
 import urllib.request
 from copy import copy
@@ -28,6 +29,7 @@ _KINDS = {
     "AppProject": "argoproj.io/v1alpha1",
     "Job": "batch/v1",
     "Workload": "kueue.x-k8s.io/v1beta1",
+    "ClusterQueue": "kueue.x-k8s.io/v1beta1",
 }
 
 
@@ -43,8 +45,9 @@ class Refused(Exception):  # noqa: N818 - the API server's answer, not a fault o
 class Cluster:
     """The API server behind one kubeconfig, as one user."""
 
-    def __init__(self, kubeconfig: Path, proxy: Program) -> None:
+    def __init__(self, kubeconfig: Path, kubectl: str, proxy: Program) -> None:
         self.kubeconfig = kubeconfig
+        self._kubectl = kubectl
         self._proxy = proxy
         self._resources: dict[tuple[str, str], str] = {}
         self._headers: dict[str, str] = {}
@@ -59,7 +62,7 @@ class Cluster:
     def connect(cls, kubeconfig: Path, kubectl: str, programs: Programs, name: str = "kubectl-proxy") -> Cluster:
         """Start the proxy that all calls go through."""
         command = [kubectl, "--kubeconfig", str(kubeconfig), "proxy", "--port=0"]
-        return cls(kubeconfig, programs.start(name, command))
+        return cls(kubeconfig, kubectl, programs.start(name, command))
 
     @cached_property
     def _server(self) -> str:
@@ -140,6 +143,13 @@ class Cluster:
         path = f"{self._path('ServiceAccount', namespace, service_account)}/token"
         answer = self.call("POST", path, {"spec": {"expirationSeconds": 86400}})
         return str(answer["status"]["token"])
+
+    def sign_in(self, file: Path, namespace: str, service_account: str) -> Path:
+        """Write a kubeconfig of a service account, for a program that works as it."""
+        view = ["config", "view", "--raw", "--minify", "--flatten", "--output", "json"]
+        command = [self._kubectl, "--kubeconfig", str(self.kubeconfig), *view]
+        config = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+        return kubeconfig(file, config["clusters"][0]["cluster"], self.token(namespace, service_account))
 
     def _path(self, kind: str, namespace: str | None, name: str | None = None, version: str | None = None) -> str:
         version = version or _KINDS.get(kind, "v1")

@@ -11,8 +11,10 @@ from types import FrameType
 import pytest
 
 from tests.e2e import argocd as argo
+from tests.e2e import argocd_server as argocd_server_program
 from tests.e2e import binaries, control_plane, platform_tree
 from tests.e2e.argocd import ArgoCD
+from tests.e2e.argocd_server import ArgoCDServer
 from tests.e2e.binaries import Cache
 from tests.e2e.cluster import Cluster
 from tests.e2e.control_plane import ControlPlane
@@ -130,3 +132,11 @@ def experiment(make: Callable[[str, str], Experiment], request: pytest.FixtureRe
     """An experiment of team-a with the text of exp-001, named after the test, not yet committed."""
     name = request.node.name.removeprefix("test_").translate(str.maketrans("_[", "--", "]"))
     return make("team-a", name[:40].rstrip("-"))
+
+
+@pytest.fixture(scope="module")
+def argocd_server(argocd: ArgoCD, repository: Repository) -> Iterator[ArgoCDServer]:
+    """Argo CD's API server beside the platform, for the tests of one module."""
+    assert repository.url
+    with argocd_server_program.running(argocd) as server:
+        yield server

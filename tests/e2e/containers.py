@@ -33,7 +33,7 @@ class Containers:
 
     def ctr(self, *arguments: str) -> str:
         """What containerd's own client prints."""
-        return subprocess.run([*self._ctr, *arguments], check=True, capture_output=True, text=True, timeout=60).stdout
+        return subprocess.run([*self._ctr, *arguments], check=True, capture_output=True, text=True, timeout=300).stdout
 
     def log(self, pod: Manifest) -> str:
         """What a pod's container has said so far, and when; "" before it started."""

@@ -1,13 +1,15 @@
 """etcd, kube-apiserver, kube-controller-manager and kube-scheduler on loopback, with Kubernetes' own defaults.
 
 Admission plugins and feature gates are the defaults, authorization is RBAC, and every controller acts as its own service
-account, as in a cluster that kubeadm made: the admission policies under test look at those names.
+account, as in a cluster that kubeadm made: the admission policies under test look at those names. Controllers hold leases, too.
 """
 
 from __future__ import annotations
 
 import secrets
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +35,20 @@ class ControlPlane:
         """All of them, in the order in which they start."""
         return [self.etcd, self.api_server, self.controller_manager, self.scheduler]
 
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        """The API server is away for the length of the block, and serves again after it.
+
+        The controllers end when they cannot renew their leases, and come back as the kubelet would bring them back.
+        """
+        self.api_server.stop()
+        yield
+        self.api_server.start()
+        wait_for(self.cluster.ready, "the API server", programs=[self.etcd, self.api_server])
+        for program in (self.controller_manager, self.scheduler):
+            wait_for(lambda program=program: not program.alive, f"{program.name} noticing its lost lease")
+            program.start()
+
 
 def start(built: Cache, folder: Path, programs: Programs) -> ControlPlane:
     """Start them and wait until the API answers and the controllers work.
@@ -55,7 +71,7 @@ def start(built: Cache, folder: Path, programs: Programs) -> ControlPlane:
     files = {user: kubeconfig(folder / f"{user.replace(':', '-')}.yaml", server, tokens[user]) for user in tokens}
     cluster = Cluster.connect(files["admin"], built.program("kubectl"), programs)
     wait_for(cluster.ready, "the API server", programs=[etcd, api_server])
-    shared = ["--leader-elect=false", "--secure-port=0"]
+    shared = ["--leader-elect=true", "--secure-port=0"]
     manager = [
         *(built.program("kube-controller-manager"), "--kubeconfig", str(files[_USERS[0]]), *shared),
         *("--service-account-private-key-file", str(key), "--root-ca-file", str(authority)),

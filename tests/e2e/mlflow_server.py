@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import secrets
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +19,16 @@ from tests.e2e.processes import Programs, wait_for
 class MLflow:
     """A server, asked as any HTTP client would."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, user: str, password: str) -> None:
         self.url = url
+        self.user = user
+        self.password = password
+
+    def login(self, user: str) -> MLflow:
+        """A new user with a password of its own, made as an administrator does, and the server as that user sees it."""
+        password = secrets.token_hex(16)
+        self.post("users/create", {"username": user, "password": password})
+        return MLflow(self.url, user, password)
 
     def get(self, path: str, **query: str) -> Any:
         """The answer to a GET of an API path, for instance `registered-models/get`."""
@@ -49,6 +59,8 @@ class MLflow:
     def _call(self, path: str, data: bytes | None = None) -> Any:
         request = urllib.request.Request(f"{self.url}/api/2.0/mlflow/{path}", data)
         request.add_header("Content-Type", "application/json")
+        login = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+        request.add_header("Authorization", f"Basic {login}")
         with urllib.request.urlopen(request, timeout=30) as response:
             return json.loads(response.read())
 
@@ -58,21 +70,37 @@ def tags(entity: dict[str, Any]) -> dict[str, str]:
     return {tag["key"]: tag["value"] for tag in entity.get("tags", [])}
 
 
+_LOGIN = """\
+[mlflow]
+default_permission = NO_PERMISSIONS
+database_uri = sqlite:///{folder}/auth.db
+admin_username = {mlflow.user}
+admin_password = {mlflow.password}
+"""
+
+
 @contextmanager
 def running(folder: Path, address: str, port: int, programs: Programs) -> Iterator[MLflow]:
-    """A server with an SQLite database, which answers.
+    """A server as docs/install.md sets it up, with SQLite databases, which answers; seen as its administrator.
 
     It leaves its work to a process of its own, so it gets a PID namespace: that one ends with it, however the tests end.
     """
     folder.mkdir()
+    mlflow = MLflow(f"http://{address}:{port}", "admin", secrets.token_hex(16))
+    login = folder / "basic_auth.ini"
+    login.write_text(_LOGIN.format(folder=folder, mlflow=mlflow), encoding="utf-8")
     command = [
         *("unshare", "--fork", "--pid", "--kill-child", str(machine.RUNNER / "mlflow"), "server"),
-        *("--host", address, "--port", str(port), "--workers", "1"),
+        *("--app-name", "basic-auth", "--host", address, "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts")),
     ]
-    quick = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}  # it has no jobs to run
-    server = programs.start("mlflow", command, quick)
-    mlflow = MLflow(f"http://{address}:{port}")
+    settings = {
+        "MLFLOW_AUTH_CONFIG_PATH": str(login),
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(16),
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # it has none
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    server = programs.start("mlflow", command, settings)
     try:
         wait_for(mlflow.healthy, "MLflow", programs=[server])
         yield mlflow

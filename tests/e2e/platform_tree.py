@@ -12,6 +12,7 @@ from tests.e2e.cluster import Manifest, parsed
 from tools.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
+CHAT = {"service": "mattermost", "recipient": "finetuning-{tenant}"}  # who is told, once notifications.py runs
 _WRITTEN = ("base", "catalog", "environments", "experiments", "tenants")
 
 
@@ -24,12 +25,18 @@ def copy(target: Path, url: str, key_id: str) -> None:
     environment = yaml.load(file)
     environment["git"] = {"url": url, "signing_keys": [key_id]}
     environment["storage"]["nfs"] = {"server": "nfs.example", "path": "/exports"}
+    environment["notifications"] = dict(CHAT)
     yaml.dump(environment, file)
 
 
 def add_tenant(platform: Path, name: str, like: str = "team-a") -> None:
     """Another tenant with the files of one that is there, and none of its experiments."""
     shutil.copytree(platform / "tenants" / like, platform / "tenants" / name)
+
+
+def tenants(platform: Path) -> list[str]:
+    """The tenants that it has by now."""
+    return sorted(folder.name for folder in (platform / "tenants").iterdir())
 
 
 def add_experiment(platform: Path, tenant: str, name: str) -> Path:

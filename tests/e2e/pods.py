@@ -31,7 +31,11 @@ def run(cluster: Cluster, namespace: str, job: str) -> Manifest:
 
 def finish(cluster: Cluster, namespace: str, job: str, exit_code: int = 0) -> None:
     """Wait for the Job's pod and let its container end with an exit code."""
-    pod = wait_for(lambda: of(cluster, namespace, job), f"a pod of {job}")[0]
+    end(cluster, wait_for(lambda: of(cluster, namespace, job), f"a pod of {job}")[0], exit_code)
+
+
+def end(cluster: Cluster, pod: Manifest, exit_code: int = 0) -> None:
+    """Let a pod's container end with an exit code."""
     when = pod["metadata"]["creationTimestamp"]
     terminated = {"exitCode": exit_code, "startedAt": when, "finishedAt": when}
     _set(cluster, pod, "Failed" if exit_code else "Succeeded", {"terminated": terminated})

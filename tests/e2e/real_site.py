@@ -17,7 +17,7 @@ from tests.e2e import argocd as argo
 from tests.e2e import control_plane, image, machine, mlflow_server, node, platform_tree, registry
 from tests.e2e.argocd import ArgoCD
 from tests.e2e.binaries import Cache
-from tests.e2e.cluster import Cluster, read
+from tests.e2e.cluster import Cluster, Manifest, read
 from tests.e2e.containers import Containers
 from tests.e2e.image import Images
 from tests.e2e.mlflow_server import MLflow
@@ -42,6 +42,7 @@ class Site:
     containers: Containers
     mlflow: MLflow
     storage: Path  # what the tenant's claim holds, on this machine
+    credential: Manifest  # the Secret with the tenant's MLflow user
 
 
 @contextmanager
@@ -70,7 +71,21 @@ def running(built: Cache, images: Images, folder: Path) -> Iterator[Site]:
         cluster.apply(*platform_tree.render(built.program("kustomize"), platform))
         argocd.settled("finetuning-platform")
         argocd.settled(f"finetuning-tenant-{TENANT}")
-        yield Site(images, cluster, argocd, repository, containers, mlflow, storage)
+        credential = _credential(mlflow)
+        cluster.apply(credential)
+        yield Site(images, cluster, argocd, repository, containers, mlflow, storage, credential)
+
+
+def _credential(mlflow: MLflow) -> Manifest:
+    """The tenant's user, who makes the tenant's experiment as docs/install.md says, and its Secret."""
+    tenant = mlflow.login(TENANT)
+    tenant.post("experiments/create", {"name": TENANT})
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "mlflow-credentials", "namespace": f"{TENANT}-training"},
+        "stringData": {"username": tenant.user, "password": tenant.password},
+    }
 
 
 def validate(platform: Path) -> None:

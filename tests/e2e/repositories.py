@@ -86,6 +86,10 @@ class Repository:
         with self._clock(ahead) as dates:
             self._git("commit", "--quiet", "--allow-empty", *signature, "--message", message, **dates)
         self._git("push", "--quiet", "origin", "HEAD")
+        return self.head()
+
+    def head(self) -> str:
+        """The commit that the next one builds on."""
         return self._git("rev-parse", "HEAD")
 
     @contextmanager

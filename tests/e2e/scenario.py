@@ -72,13 +72,17 @@ class Experiment:
         self.authorize()
         return self.push(f"{self.application}: authorize", signed=signed, ahead=ahead)
 
-    def try_again(self) -> str:
-        """Raise its attempt, as a person does after a failure, and push what the bot makes of it."""
+    def raise_attempt(self) -> None:
+        """What a person does after a failure, and what the bot makes of it; nothing is committed yet."""
         file = self.repository.work / "experiments" / self.tenant / f"{self.name}.yaml"
         with file.open("a", encoding="utf-8") as text:
             text.write(f"attempt: {self.attempt + 1}\n")
         platform_tree.expand(self.repository.work, str(file))
         _, self.attempt = platform_tree.locked(self.repository.work, self.tenant, self.name)
+
+    def try_again(self) -> str:
+        """Raise its attempt and push it."""
+        self.raise_attempt()
         commit = self.push(f"{self.application}: attempt {self.attempt}")
         self.argocd.refresh(self.application)  # the webhook's other half: no ApplicationSet changes with this commit
         return commit
@@ -132,6 +136,16 @@ class Experiment:
         self.completed(self.publishing)
         self.reaches("Succeeded")
         return training
+
+    def published(self) -> None:
+        """Let every pod of the publish Job succeed until the sync has: an interrupted sync makes that Job anew."""
+
+        def look() -> bool:
+            for pod in pods.of(self.cluster, self.namespace, self.publishing):
+                pods.end(self.cluster, pod)
+            return self.phase() == "Succeeded"
+
+        wait_for(look, f"{self.application}: the sync's end", programs=[self.argocd.controller])
 
     def phase(self) -> str | None:
         """Phase of the last or running operation."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 
@@ -18,7 +19,7 @@ from tests.e2e import image, machine, platform_tree, real_site
 from tests.e2e.binaries import Cache
 from tests.e2e.cluster import Manifest
 from tests.e2e.containers import Process
-from tests.e2e.mlflow_server import tags
+from tests.e2e.mlflow_server import MLflow, tags
 from tests.e2e.processes import wait_for
 from tests.e2e.real_site import FILES, GID, TENANT, UID, Site
 from tests.e2e.scenario import Experiment
@@ -145,19 +146,44 @@ def test_second_sync_trains_nothing(site: Site, story: Story) -> None:
     before = experiment.started(experiment.training)["metadata"]["uid"]
     proof = _files(site.storage)
     published = experiment.started(experiment.publishing)["metadata"]["uid"]
-
-    def repeated() -> bool:
-        job = experiment.job(experiment.publishing)
-        return job is not None and job["metadata"]["uid"] != published
-
     site.argocd.sync(experiment.application)
-    wait_for(repeated, "another publish Job")
+    _repeated(experiment, published)
     _succeeds(site, _running(site, experiment, experiment.publishing))
     experiment.reaches("Succeeded")
     assert experiment.started(experiment.training)["metadata"]["uid"] == before
     assert _files(site.storage) == proof
     versions = site.mlflow.get("registered-models/get", name=f"{TENANT}.real-pods")["registered_model"]
     assert [each["version"] for each in versions["latest_versions"]] == ["1"]
+
+
+def test_mlflow_knows_tenants_apart(site: Site, story: Story) -> None:
+    """What a run logs and registers belongs to its tenant's user: another tenant's may not read it, and nobody no more."""
+    assert site.mlflow.runs(TENANT)
+    other = site.mlflow.login("team-b")
+    run = story.lock.run
+    assert run.publish is not None
+    for user, refusal in ((other, "403"), (MLflow(other.url, "nobody", ""), "401")):
+        with pytest.raises(HTTPError, match=refusal):
+            user.get("experiments/get-by-name", experiment_name=TENANT)
+        with pytest.raises(HTTPError, match=refusal):
+            user.get("registered-models/get", name=run.publish.model_name)
+
+
+def test_without_its_credential_a_run_is_refused_clearly(site: Site, story: Story) -> None:
+    """Without the tenant's Secret publishing ends with 75 and names the Secret; with it the same Job goes on by itself."""
+    experiment, secret = story.experiment, site.credential["metadata"]
+    published = experiment.started(experiment.publishing)["metadata"]["uid"]
+    site.cluster.delete("Secret", secret["name"], secret["namespace"])
+    site.argocd.sync(experiment.application)
+    _repeated(experiment, published)
+    first = wait_for(lambda: _pod(site, experiment, experiment.publishing), "a pod of the publish Job", PATIENCE)
+    ended = wait_for(lambda: _ended(site, first), "the end of the refused pod", PATIENCE)
+    site.cluster.apply(site.credential)
+    log = site.containers.log(first)
+    assert _exit_code(ended) == 75, log[-6000:]
+    assert "refuses the login: no credential" in log
+    assert "the Secret mlflow-credentials" in log
+    experiment.reaches("Succeeded")
 
 
 def _commit(site: Site) -> Experiment:
@@ -173,17 +199,32 @@ def _commit(site: Site) -> Experiment:
     return experiment
 
 
+def _repeated(experiment: Experiment, published: str) -> None:
+    """Wait for another publish Job than that of a UID."""
+
+    def look() -> bool:
+        job = experiment.job(experiment.publishing)
+        return job is not None and job["metadata"]["uid"] != published
+
+    wait_for(look, "another publish Job")
+
+
 def _running(site: Site, experiment: Experiment, job: str) -> Manifest:
     """Wait until a pod of the Job has a running container, and return it."""
 
     def look() -> Manifest | None:
-        pods = site.cluster.list("Pod", experiment.namespace, f"batch.kubernetes.io/job-name={job}")
-        return next(
-            (pod for pod in pods if "running" in _state(pod) and "deletionTimestamp" not in pod["metadata"]), None
-        )
+        pod = _pod(site, experiment, job)
+        return pod if pod and "running" in _state(pod) else None
 
     experiment.started(job)
     return wait_for(look, f"a running pod of {job}", PATIENCE)
+
+
+def _pod(site: Site, experiment: Experiment, job: str) -> Manifest | None:
+    """A pod of the Job whose container has not ended, if there is one."""
+    pods = site.cluster.list("Pod", experiment.namespace, f"batch.kubernetes.io/job-name={job}")
+    alive = [pod for pod in pods if "terminated" not in _state(pod) and "deletionTimestamp" not in pod["metadata"]]
+    return alive[0] if alive else None
 
 
 def _succeeds(site: Site, pod: Manifest) -> None:
