@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from bench import dataset_check, runner_share, scale, startup
+from bench import cluster, dataset_check, report, runner_share, scale, startup
 from bench.options import Options
 from bench.table import Row
 
 BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {
     "startup": startup.rows,
     "scale": scale.rows,
+    "report": report.rows,
     "datasets": dataset_check.rows,
+    "cluster": cluster.rows,
     # Last, and not with --quick: it trains for minutes.
     "runner": runner_share.rows,
 }
-SLOW = frozenset({"runner"})
+SLOW = frozenset({"cluster", "runner"})
