@@ -37,7 +37,7 @@ def test_guide_has_a_remedy_for_every_rule(module: str) -> None:
 def test_every_other_finding_is_documented() -> None:
     """The ids that the code gives to findings of files and overlays are those of the rules page and of the guide."""
     sources = "".join(path.read_text() for path in (ROOT / "tools").rglob("*.py") if path.name != "core.py")
-    used = set(re.findall(r'"((?:expand|render|yaml|file)-[a-z-]+)"', sources)) - {"file-name"}
+    used = set(re.findall(r'"((?:audit|expand|render|yaml|file)-[a-z-]+)"', sources)) - {"file-name"}
     documented = {name for name in {**core.DOCUMENTATION, **core.OVERLAYS} if "-" in name}
     assert used == documented - {"unknown-key", "required-key"}
     assert {name for name in {**core.DOCUMENTATION, **core.OVERLAYS} if f"| `{name}` |" not in GUIDE} == set()

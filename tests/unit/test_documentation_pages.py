@@ -12,13 +12,15 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from tools.bot.settings import BotSettings
 from tools.cli import COMMANDS, parser_of
 from tools.formats.environment import Environment
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 DECISIONS = sorted((DOCS / "adr").glob("[0-9]*.md"))
-PAGES = [ROOT / "README.md", DOCS / "install.md", DOCS / "operations.md", *DECISIONS]
+CONTENTS = [DOCS / f"{name}.md" for name in ("install", "operations", "gitlab-setup", "threat-model")]
+PAGES = [ROOT / "README.md", *CONTENTS, *DECISIONS]
 INSTALL = (DOCS / "install.md").read_text()
 OPERATIONS = (DOCS / "operations.md").read_text()
 TREES = ("base", "catalog", "docs", "environments", "experiments", "overlays", "runner", "tenants", "tests", "tools")
@@ -117,7 +119,7 @@ def test_every_object_of_the_platform_exists(page: Path) -> None:
     assert {name for name in named if name not in known and name != "finetuning-tenant-team-a"} == set()
 
 
-@pytest.mark.parametrize("page", [DOCS / "install.md", DOCS / "operations.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", CONTENTS, ids=lambda page: page.name)
 def test_contents_are_the_chapters(page: Path) -> None:
     """A page's table of contents lists its chapters in order."""
     text = page.read_text()
@@ -162,3 +164,32 @@ def test_index_of_decisions_lists_each_once_in_order() -> None:
     listed = re.findall(r"^\| \[(\d+)\]\((\S+)\)", (DOCS / "adr" / "README.md").read_text(), re.MULTILINE)
     assert [name for _, name in listed] == [path.name for path in DECISIONS]
     assert [int(number) for number, _ in listed] == list(range(1, len(DECISIONS) + 1))
+
+
+def test_every_row_of_the_threat_model_names_a_test_that_exists() -> None:
+    """What the page says of an attempt is shown by a test function of that name, with that case where one is named."""
+    text = (DOCS / "threat-model.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)(?:\[([^\]]+)\])?`", text)
+    missing = []
+    for file, function, case in named:
+        source = (ROOT / file).read_text()
+        if f"def {function}(" not in source or (case and f'"{case}"' not in source):
+            missing.append(f"{file}::{function} {case}")
+    assert missing == []
+    attempts = re.findall(r"^\| attempt \|.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
+    rows = [row for table in attempts for row in table.splitlines()]
+    assert len(rows) > 40
+    assert [row for row in rows if "::test_" not in row] == []
+
+
+def test_gitlab_setup_shows_settings_that_the_bot_takes() -> None:
+    """The example of the bot's settings has no fault, and .gitlab-ci.yml's variables are those of the page."""
+    text = (DOCS / "gitlab-setup.md").read_text()
+    example = next(
+        block for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "webhook_secret_file" in block
+    )
+    BotSettings.model_validate(yaml.safe_load(example))
+    pipeline = (ROOT / ".gitlab-ci.yml").read_text()
+    assert {
+        name for name in ("BOT_URL", "PYTHON_IMAGE", "BASE_IMAGE") if name not in pipeline or name not in text
+    } == set()
