@@ -8,10 +8,16 @@ from pathlib import Path
 import pytest
 
 from tools.cli import main
+from tools.formats.people import usernames
 from tools.repository import Repository
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
-GIVEN = {"--members": "ola.lis,jan.nowy", "--approvers": "ewa.lis", "--models": "smollm2-135m-instruct", "--gpus": "4"}
+GIVEN = {
+    "--members": "ola.lis:103,jan.nowy:104",
+    "--approvers": "ewa.lis:203",
+    "--models": "smollm2-135m-instruct",
+    "--gpus": "4",
+}
 
 
 @pytest.fixture
@@ -33,11 +39,12 @@ def test_a_tenant_is_written_and_valid(root: Path, capsys: pytest.CaptureFixture
     assert add(root, "risk", "--environment", "prod", "--environment", "dev", "--borrow-gpus", "2") == 0
     tenant = Repository(root).tenant("risk")
     assert tenant is not None
-    assert (tenant.members, tenant.approvers, tenant.environments) == (
+    assert (usernames(tenant.members), usernames(tenant.approvers), tenant.environments) == (
         ["ola.lis", "jan.nowy"],
         ["ewa.lis"],
         ["prod", "dev"],
     )
+    assert [person.id for person in tenant.members] == [103, 104]
     assert (tenant.quota.gpus, tenant.quota.borrow_gpus, tenant.quota.gpu_hours_per_month) == (4, 2, 4 * 720)
     assert main(["validate", str(root / "tenants/risk"), "--repo", str(root)]) == 0
     assert "mlflow-credentials" in capsys.readouterr().out
@@ -87,8 +94,12 @@ def test_an_existing_tenant_is_not_overwritten(root: Path, capsys: pytest.Captur
         ("risk", {"namespace": "kube-system"}, "namespace kube-system is the cluster's; allowed: one of the tenant's own"),
         ("risk", {"models": "smollm"}, "there is no model 'smollm'; allowed:"),
         ("risk", {"environment": "prd"}, 'there is no environment \'prd\'; allowed: dev, prod; did you mean "prod"?'),
-        ("risk", {"members": "ola.lis,"}, "has an empty name"),
-        ("risk", {"approvers": "two words"}, "allowed: a GitLab user name"),
+        ("risk", {"members": "ola.lis:103,"}, "has an empty name"),
+        ("risk", {"members": "ola.lis"}, "'ola.lis' has no user id; allowed: NAME:ID"),
+        ("risk", {"members": "ola.lis:x1"}, "'ola.lis:x1' has no user id"),
+        ("risk", {"members": "ola.lis:103,jan.nowy:103"}, "id 103 is ola.lis's already"),
+        ("risk", {"members": "ola.lis:103,Ola.Lis:104"}, "Ola.Lis a second time, with id 104 after 103"),
+        ("risk", {"approvers": "two words:7"}, "allowed: a GitLab user name"),
         ("risk", {"gpus": "-1"}, "greater than or equal to 0"),
         ("risk", {"required-approvals": "2"}, "2 approvals are required of 1 approvers; allowed: at most 1"),
         ("risk", {"time-limit": "2 days"}, "a whole number with m, h or d"),
