@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -46,13 +46,15 @@ def entries(git: Git, commit: str, paths: Sequence[str] = ()) -> Iterator[Entry]
             yield Entry(mode, sha, int(size) if size.isdigit() else 0, path.decode(errors="backslashreplace"))
 
 
-def write(git: Git, commit: str, into: Path, paths: Sequence[str]) -> list[str]:
-    """Write the tree below `into`; the paths that are no regular files, hence not there as such.
+def write(
+    git: Git, commit: str, into: Path, paths: Sequence[str], wanted: Callable[[str], bool] = lambda _path: True
+) -> list[str]:
+    """Write the tree below `into`, of it the files that are wanted; the paths that are no regular files, hence not there.
 
     Raises:
         Hostile: over the limits, or a path that no ordinary git client would have made.
     """
-    found = list(entries(git, commit, paths))
+    found = [entry for entry in entries(git, commit, paths) if wanted(entry.path)]
     _check(found)
     files = [entry for entry in found if entry.mode in _REGULAR]
     others = [entry for entry in found if entry.mode not in _REGULAR]

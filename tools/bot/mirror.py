@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -186,13 +186,15 @@ class Mirror:
         done = self._git.run("merge-tree", "--write-tree", _checked(ours), _checked(theirs))
         return done.stdout.decode().splitlines()[0] if done.returncode == 0 else None
 
-    def materialise(self, commit: str, into: Path, paths: Sequence[str] = DATA) -> list[str]:
-        """Write the tree below `paths` as plain files; the paths that are links or submodules, hence not there as such.
+    def materialise(
+        self, commit: str, into: Path, paths: Sequence[str] = DATA, wanted: Callable[[str], bool] = lambda _path: True
+    ) -> list[str]:
+        """Write the wanted files below `paths`; the paths that are links or submodules, hence not there as such.
 
         Raises:
             Hostile: over the bot's limits.
         """
-        return materialise.write(self._git, _checked(commit), into, paths)
+        return materialise.write(self._git, _checked(commit), into, paths, wanted)
 
     def is_signed(self, commit: str) -> bool:
         """Whether a key that the bot trusts signed the commit, by gpg's own word."""

@@ -5,8 +5,9 @@ git makes the merge in the bot's own mirror, as an object: nothing is checked ou
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tools.bot.mirror import Mirror
@@ -52,7 +53,7 @@ def lay_out(mirror: Mirror, target: str, head: str, into: Path) -> Tree:
     before = Before.read(Repository(into / "before"), tenants)
     after = into / "after"
     mirror.materialise(merged, after, _ALWAYS)
-    mirror.materialise(merged, after, sorted(_wanted(effect, tenants, Repository(after))))
+    mirror.materialise(merged, after, sorted(_wanted(effect, tenants, Repository(after))), partial(_is_read, effect))
     changes = tuple(Change(path, _kind(*sides)) for path, sides in effect.items())
     mixed = frozenset(path for path, (_, now) in effect.items() if pushed.get(path, (None, None))[1] != now)
     return Tree(Repository(after), before, changes, mixed)
@@ -82,6 +83,11 @@ def _wanted(effect: Iterable[str], tenants: set[str], repository: Repository) ->
     own = {*people, *(f"experiments/{tenant}" for tenant in tenants)}
     generated = {f"{kind}/{e}/{tenant}" for kind in ("overlays", "audit") for e in environments for tenant in tenants}
     return {"base", *own, *generated}
+
+
+def _is_read(effect: Mapping[str, object], path: str) -> bool:
+    """Whether judging reads a file: of the overlays that are as they were it is the locks alone."""
+    return path in effect or not path.startswith("overlays/") or path.endswith(("/run.yaml", "/lock.yaml"))
 
 
 def _tenant(path: str) -> str | None:
