@@ -1,9 +1,10 @@
-"""A merge request with one experiment in a large repository: the pipeline's job `validate`, and the bot's report of it."""
+"""A merge request with one experiment in a large repository: the pipeline's job `validate`, the bot's report, its comment's wait."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import statistics
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +15,13 @@ from bench import corpus
 from bench.measure import Measure, repeated, run
 from bench.options import FT, PROGRAMS, PYTHON, ROOT, Options
 from bench.table import Row
+from tests.gitlab.bot_server import BotServer
 
 NAME = "merge request"
 VALIDATE_GOAL = 3.0
 MOST_CALLS = 6
+WAIT_GOAL = 2.0  # seconds
+_SECRET = "a-secret-of-the-benchmark"
 _NEW = "experiments/team-00/exp-new.yaml"
 _GIT = ("git", "-c", "user.name=bench", "-c", "user.email=bench@bank.example", "-c", "commit.gpgsign=false")
 
@@ -64,6 +68,22 @@ def _report(options: Options, repository: Path, size: int) -> Iterator[Row]:
         yield Row(NAME, f"ft bot report, new, {size:,}", new, remark=_calls(ask("calls")))
         again = repeated(options.repeats, lambda: report(2))
         yield Row(NAME, f"ft bot report, again, {size:,}", again, remark=_calls(ask("calls")))
+        yield _wait(options, ask, config, size)
+
+
+def _wait(options: Options, ask: Any, config: Path, size: int) -> Row:
+    """From a webhook to the comment, with the bot as a service that has nothing else to do."""
+    server = BotServer(config, options.work / "serve.log").start()
+    try:
+        ask(f"hook {server.url}/webhook {_SECRET}")
+        ask("open exp-warm")
+        waits = [ask(f"open exp-wait-{number}") for number in range(5 if options.quick else 20)]
+    finally:
+        server.terminate()
+    median, worst = statistics.median(waits), max(waits)
+    met = "met" if worst <= WAIT_GOAL else "MISSED"
+    remark = f"median; worst of {len(waits)}: {worst:.1f} s; goal {WAIT_GOAL:.0f} s {met}"
+    return Row(NAME, f"webhook to comment, {size:,}", Measure(0, median, 0), unit="comment", remark=remark)
 
 
 def _calls(count: int) -> str:
@@ -100,14 +120,20 @@ def _gitlab(repository: Path, folder: Path) -> Iterator[tuple[Any, dict[str, Any
 
 
 def _config(work: Path, settings: dict[str, Any]) -> Path:
-    token = work / "token"
+    token, secret = work / "token", work / "secret"
     token.write_text(settings["token"], encoding="utf-8")
+    secret.write_text(_SECRET, encoding="utf-8")
     content = {
         "version": 1,
         "url": "https://bot.example",
         "work": str(work / "bot"),
         "environments": ["dev", "prod"],
-        "gitlab": {"url": settings["url"], "project": settings["project"], "token_file": str(token)},
+        "gitlab": {
+            "url": settings["url"],
+            "project": settings["project"],
+            "token_file": str(token),
+            "webhook_secret_file": str(secret),
+        },
         "signing": {"email": "ft-bot@bank.example", "key": "0" * 40, "gnupghome": str(work / "gnupg")},
     }
     file = work / "bot.yaml"
