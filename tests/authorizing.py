@@ -14,6 +14,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.gitlab import bare
@@ -147,3 +148,11 @@ def make_key(home: Path) -> str:
 def changed(text: str, **keys: Any) -> str:
     """An experiment's YAML with other values."""
     return yaml.safe_dump({**yaml.safe_load(text), **keys}, sort_keys=False)
+
+
+@pytest.fixture(scope="module")
+def signing(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The bot's key."""
+    # Sockets of gpg's agent have short paths only.
+    home = tmp_path_factory.mktemp("g") / "h"
+    return home, make_key(home)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.authorizing import EXP, OVERLAY, Bank, make_key
+from tests.authorizing import EXP, OVERLAY, Bank, signing
 from tests.gitlab import bare
 from tests.gitlab.fixtures import gitlab, site
 from tests.gitlab.model import Merge, Role
@@ -21,16 +21,8 @@ from tools.errors import UsageError
 from tools.expand import check
 from tools.formats.people import Person
 
-__all__ = ["gitlab", "site"]
+__all__ = ["gitlab", "signing", "site"]
 DATASET = "tenants/team-a/datasets/customer-topics.yaml"
-
-
-@pytest.fixture(scope="module")
-def signing(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The bot's key."""
-    # Sockets of gpg's agent have short paths only.
-    home = tmp_path_factory.mktemp("g") / "h"
-    return home, make_key(home)
 
 
 @pytest.fixture

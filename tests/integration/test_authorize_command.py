@@ -8,19 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.authorizing import OVERLAY, Bank, make_key
+from tests.authorizing import OVERLAY, Bank, signing
 from tests.gitlab.fixtures import gitlab, site
 from tests.gitlab.site import Site
 from tools.cli import main
 
-__all__ = ["gitlab", "site"]
-
-
-@pytest.fixture(scope="module")
-def signing(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The bot's key."""
-    home = tmp_path_factory.mktemp("g") / "h"
-    return home, make_key(home)
+__all__ = ["gitlab", "signing", "site"]
 
 
 @pytest.fixture

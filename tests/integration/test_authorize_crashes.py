@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.authorizing import EXP, OVERLAY, Bank, make_key
+from tests.authorizing import EXP, OVERLAY, Bank, signing
 from tests.gitlab import bare
 from tests.gitlab.fixtures import gitlab, site
 from tests.gitlab.model import Merge
@@ -21,7 +21,7 @@ from tools.bot.authorize.round import Bot, authorize
 from tools.bot.errors import PushLost
 from tools.expand import check
 
-__all__ = ["gitlab", "site"]
+__all__ = ["gitlab", "signing", "site"]
 FORK = multiprocessing.get_context("fork")
 # Every call of a round that something outside this process notices, in their order: object, method.
 CALLS = [
@@ -33,13 +33,6 @@ CALLS = [
     ("store", "save_verdict"),
     ("store", "drop_intent"),
 ]
-
-
-@pytest.fixture(scope="module")
-def signing(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The bot's key."""
-    home = tmp_path_factory.mktemp("g") / "h"
-    return home, make_key(home)
 
 
 @pytest.fixture
