@@ -6,14 +6,16 @@ A record is generated, so its shape is known (`tools/formats/audit.py`); only th
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from tools.yamlsource.document import Refused
 from tools.yamlsource.files import read
 
+_FILE = re.compile(r"([^.].*)-.{8}\.yaml\Z", re.DOTALL)
 _EXPERIMENT = re.compile(r"^  experiment: \"?([0-9a-f]{64})\"?$", re.MULTILINE)
 _LIMIT = re.compile(r"^  gpu_hours_limit: ([0-9.e+-]+)$", re.MULTILINE)
 _ATTEMPT = re.compile(r"^  - attempt: ([1-9][0-9]*)\n", re.MULTILINE)
@@ -39,10 +41,20 @@ def spent(root: Path, environment: str, tenant: str) -> Iterator[Spent]:
             continue
 
 
-def authorized(root: Path, environment: str, tenant: str, name: str) -> set[str]:
-    """SHA-256 of an experiment's file at each authorization of a run of its name; runs that were retired are among them."""
+def files(root: Path, environment: str, tenant: str) -> dict[str, list[Path]]:
+    """A tenant's records in an environment by the experiment's name: one look into the folder serves thousands of questions."""
+    folder = root / "audit" / environment / tenant
+    found: dict[str, list[Path]] = {}
+    for entry in sorted(os.listdir(folder)) if folder.is_dir() else ():  # noqa: PTH208 - names alone, of thousands
+        if match := _FILE.match(entry):
+            found.setdefault(match[1], []).append(folder / entry)
+    return found
+
+
+def authorized(records: Iterable[Path]) -> set[str]:
+    """SHA-256 of an experiment's file at each authorization of a run; `records` are those of its name, of retired runs too."""
     found = set()
-    for path in (root / "audit" / environment / tenant).glob(f"{name}-????????.yaml"):
+    for path in records:
         try:
             match = _EXPERIMENT.search(read(path, path.name))
         except Refused:

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tools import audits
 from tools.audits import Spent, spent
 from tools.expand.yamltext import dump
 from tools.yamlsource import parse
@@ -95,6 +96,7 @@ class Locks:
     root: Path
     month: str = field(default_factory=lambda: datetime.now(UTC).strftime("%Y-%m"))
     _spent: dict[tuple[str, str], list[Spent]] = field(default_factory=dict, repr=False)
+    _audited: dict[tuple[str, str], dict[str, list[Path]]] = field(default_factory=dict, repr=False)
     # Several rules ask for the same experiment's locks one after the other.
     _latest: tuple[tuple[str, str], list[LockFile]] = field(default=(("", ""), []), repr=False)
 
@@ -113,6 +115,13 @@ class Locks:
             found = [lock for environment in self.environments for lock in self._read(environment, tenant, name)]
             self._latest = ((tenant, name), found)
         return self._latest[1]
+
+    def authorized(self, environment: str, tenant: str, name: str) -> set[str]:
+        """SHA-256 of the experiment's file at each authorization that audit/ knows."""
+        place = (environment, tenant)
+        if place not in self._audited:
+            self._audited[place] = audits.files(self.root, environment, tenant)
+        return audits.authorized(self._audited[place].get(name, ()))
 
     def taken(self, tenant: str) -> set[str]:
         """Names of the tenant's experiments that have a lock in any environment."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tools.bot.errors import ForgeRefused
+from tools.examining import Result, unseen
 from tools.gitlab_doctor.checks import CHECKS
 from tools.gitlab_doctor.project import Project
-from tools.gitlab_doctor.results import Result, unseen
 
 
 def examine(project: Project) -> list[Result]:

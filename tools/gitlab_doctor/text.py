@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tools.gitlab_doctor.results import Result
+from tools.examining import Result
 
 
 def lines(results: Sequence[Result], *, where: str, tier: str) -> Iterator[str]:

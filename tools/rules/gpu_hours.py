@@ -19,7 +19,6 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 
-from tools.audits import authorized
 from tools.findings import Finding
 from tools.formats.base import seconds
 from tools.rules.subject import Subject
@@ -71,7 +70,7 @@ def _counted(subject: Subject, environment: str) -> bool:
         return True
     if not locks:
         file = subject.repository.root / subject.parsed.document.file
-        known = authorized(subject.repository.root, environment, subject.tenant_name, subject.name)
+        known = subject.repository.locks.authorized(environment, subject.tenant_name, subject.name)
         return bool(known) and hashlib.sha256(file.read_bytes()).hexdigest() in known
     if not subject.parsed.usable("attempt"):
         return True

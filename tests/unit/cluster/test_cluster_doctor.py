@@ -21,8 +21,8 @@ from tools.cluster.client import Cluster
 from tools.cluster.doctor import desired, examination
 from tools.cluster.doctor.checks import CHECKS
 from tools.cluster.doctor.compare import Difference, differences
-from tools.cluster.doctor.results import Result
 from tools.cluster.doctor.site import Site
+from tools.examining import Result
 from tools.repository import Repository
 
 Object = dict[str, Any]

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 
 from tools.cluster import objects
-from tools.cluster.doctor.results import Result, right, unseen, wrong
 from tools.cluster.doctor.site import Site
 from tools.cluster.reading import ARGOCD
+from tools.examining import Result, right, unseen, wrong
 
 PLATFORM = "finetuning-platform"
 OLDEST_ARGOCD = (3, 2)  # the end-to-end tests run 3.2.6

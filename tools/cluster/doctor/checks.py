@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tools.cluster.doctor import argocd, surroundings, tenants
-from tools.cluster.doctor.results import Result
 from tools.cluster.doctor.site import Site
+from tools.examining import Result
 
 CHECKS: tuple[Callable[[Site], Iterator[Result]], ...] = (
     surroundings.kubernetes_version,

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tools.cluster.client import Cluster
 from tools.cluster.doctor import checks, desired, objects
-from tools.cluster.doctor.results import Result, unseen
 from tools.cluster.doctor.site import Site
 from tools.cluster.faults import Missing, Refused
 from tools.errors import UsageError
+from tools.examining import Result, unseen
 from tools.repository import Repository
 
 _THREADS = 8

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tools.cluster.doctor.compare import differences
-from tools.cluster.doctor.results import Result, right, unseen, wrong
 from tools.cluster.doctor.site import Site, Wanted
 from tools.cluster.faults import Missing, Refused
+from tools.examining import Result, right, unseen, wrong
 from tools.expand.tenant import TENANTS
 
 CHECK = "manifest"

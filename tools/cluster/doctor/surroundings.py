@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from tools.cluster import objects
-from tools.cluster.doctor.results import Result, right, wrong
 from tools.cluster.doctor.site import Site
+from tools.examining import Result, right, wrong
 from tools.expand.patches import BASE_NODE_SELECTOR
 
 OLDEST_KUBERNETES = 31  # base/training: podFailurePolicy is stable

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tools.cluster import objects
-from tools.cluster.doctor.results import Result, right, unseen, wrong
 from tools.cluster.doctor.site import Site
+from tools.examining import Result, right, unseen, wrong
 
 CREDENTIALS = "mlflow-credentials"
 KEYS = ("username", "password")  # as base/training reads them

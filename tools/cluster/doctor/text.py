@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tools.cluster.doctor.results import Result
+from tools.examining import Result
 
 
 def lines(results: Sequence[Result], *, context: str, server: str) -> Iterator[str]:

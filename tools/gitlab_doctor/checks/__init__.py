@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from tools.examining import Result
 from tools.gitlab_doctor.checks import approvals, bot, branches, merging, people, pipelines
 from tools.gitlab_doctor.project import Project
-from tools.gitlab_doctor.results import Result
 
 CHECKS: tuple[Callable[[Project], Iterator[Result]], ...] = (
     branches.protected_branches,

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tools.examining import Result, judged, paid
 from tools.gitlab_doctor.project import Project
-from tools.gitlab_doctor.results import Result, judged, paid
 
 _PLACE = "Settings > Merge requests > Merge request approvals"
 # Setting -> wanted value, what it prevents, its name on the page.

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
+from tools.examining import Result, judged, unseen, wrong
 from tools.gitlab_doctor.project import Project
-from tools.gitlab_doctor.results import Result, judged, unseen, wrong
 
 _SOON = timedelta(days=21)
 _ENOUGH = {"api", "read_api", "write_repository", "read_repository"}

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
+from tools.examining import Result, judged, paid, right, wrong
 from tools.gitlab_doctor.project import Json, Project
-from tools.gitlab_doctor.results import Result, judged, paid, right, wrong
 
 _PLACE = "Settings > Repository > Protected branches"
 _NO_ONE, _DEVELOPER = 0, 30

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tools.examining import Result, judged
 from tools.gitlab_doctor.project import Project
-from tools.gitlab_doctor.results import Result, judged
 
 _METHODS = ("merge", "rebase_merge", "ff")  # the bot finds the merge request of each
 

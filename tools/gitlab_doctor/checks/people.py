@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tools.examining import Result, judged, right, wrong
 from tools.gitlab_doctor.project import Json, Project
-from tools.gitlab_doctor.results import Result, judged, right, wrong
 
 _DEVELOPER, _MAINTAINER = 30, 40
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tools.examining import Result, judged, unseen
 from tools.gitlab_doctor.project import Project
-from tools.gitlab_doctor.results import Result, judged, unseen
 
 # What .gitlab-ci.yml reads and everybody may know.
 _PLAIN = {"BOT_URL", "PYTHON_IMAGE", "BASE_IMAGE", "INDEX_URL", "CA_BUNDLE"}

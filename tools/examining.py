@@ -1,4 +1,4 @@
-"""What one check found."""
+"""What one check of `ft doctor` found, of a cluster or of a GitLab project."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ State = Literal["right", "wrong", "paid", "unseen"]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One protection.
+    """One setting.
 
-    state: `paid` where this GitLab's tier cannot give it, `unseen` where this token cannot see it. subject: whose it is, for
-    instance `branch main`. found, wanted, remedy: empty where it is right; the remedy is the setting's place in the pages and
-    its name in the API.
+    state: `paid` where this tier of GitLab cannot give it, `unseen` where this person, token or place cannot see it.
+    subject: whose it is, for instance `ConfigMap argocd/argocd-cm` or `branch main`. found, wanted, remedy: empty where it
+    is right.
     """
 
     check: str
@@ -26,22 +26,22 @@ class Result:
 
 
 def right(check: str, subject: str) -> Result:
-    """It holds."""
+    """As it should be."""
     return Result(check, "right", subject)
 
 
 def wrong(check: str, subject: str, found: str, wanted: str, remedy: str) -> Result:
-    """It is missing."""
+    """Missing or different."""
     return Result(check, "wrong", subject, found, wanted, remedy)
 
 
 def paid(check: str, subject: str, found: str, wanted: str, remedy: str) -> Result:
-    """It needs Premium; the remedy says what holds without it."""
+    """It needs a paid tier; the remedy says what holds without it."""
     return Result(check, "paid", subject, found, wanted, remedy)
 
 
 def unseen(check: str, subject: str, why: str, remedy: str) -> Result:
-    """Not to be seen with this token."""
+    """Not to be seen from here."""
     return Result(check, "unseen", subject, why, "", remedy)
 
 
