@@ -44,10 +44,14 @@ class Answer:
 
 
 class BotServer:
-    """One server on one port; it may be started again after its end."""
+    """One server on one port; it may be started again after its end.
 
-    def __init__(self, settings: Path, log: Path) -> None:
+    scratch: its folder for temporary files, the system's when None.
+    """
+
+    def __init__(self, settings: Path, log: Path, scratch: Path | None = None) -> None:
         self._settings = settings
+        self._scratch = {} if scratch is None else {"TMPDIR": str(scratch)}
         self.log = log
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -63,7 +67,7 @@ class BotServer:
                 [*command, "--port", str(self.port)],
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **self._scratch},
             )
         until(self._answers, f"the server's start ({self.log.read_text()})")
         return self
