@@ -73,6 +73,16 @@ test-light: setup .cache/docs/.ready  ## tests of the tools (no torch)
 test-heavy: setup-runner  ## tests with the real LLaMA Factory and MLflow
 	OMP_NUM_THREADS=1 .venv-runner/bin/python -m pytest -m heavy $(PYTEST_OPTIONS)
 
+# Kills and damages one run again and again; every figure can be raised, and a failing seed named again.
+SOAK_KILLS ?= 24
+SOAK_SEED ?= 6
+.PHONY: soak
+soak: setup-runner  ## a long campaign of faults: kills, damaged checkpoints, failing storage, clocks set back (SOAK_KILLS, SOAK_SEED)
+	SOAK_KILLS=$(SOAK_KILLS) SOAK_SEED=$(SOAK_SEED) OMP_NUM_THREADS=1 .venv-runner/bin/python -m pytest -q \
+	  tests/integration/test_runner_faults.py tests/unit/runner/test_runner_checkpoints.py \
+	  tests/unit/runner/test_runner_storage_faults.py tests/unit/runner/test_runner_lease.py tests/unit/runner/test_runner_stall.py \
+	  tests/unit/runner/test_runner_placing.py
+
 # Two processes with a control plane and an Argo CD each: much of the time is waiting. A given cluster takes one Argo CD only.
 E2E_OPTIONS ?= -q $(if $(E2E_KUBECONFIG),,-n 2 --dist loadfile)
 .PHONY: e2e
@@ -80,6 +90,17 @@ e2e: setup-runner  ## tests on a real Kubernetes and a real Argo CD, built on th
 	.venv/bin/python -m tests.e2e.binaries
 	.venv/bin/python -m tests.e2e.image
 	.venv/bin/python -m pytest -m e2e $(E2E_OPTIONS) --timeout 1500 --durations=0 --durations-min=10 tests/e2e
+
+# A real vLLM in an environment of its own. Where it cannot be installed, the test is skipped and says why.
+.venv-vllm/.ready: $(UV) requirements/vllm.txt
+	$(UV) venv -q --clear --python $(PYTHON) .venv-vllm
+	if $(UV) pip install --python .venv-vllm --no-deps --require-hashes -r requirements/vllm.txt 2> .venv-vllm/install.log; \
+	  then touch $@; else tail -n 3 .venv-vllm/install.log >&2; fi
+
+SERVING_OPTIONS ?= -q
+.PHONY: e2e-serving
+e2e-serving: setup-runner .venv-vllm/.ready  ## train, publish and serve two versions of a real model with a real vLLM (5 GB of memory)
+	.venv/bin/python -m pytest -m e2e $(SERVING_OPTIONS) --durations=0 --durations-min=10 tests/serving
 
 .PHONY: bench
 bench: setup-runner  ## timings beside what a user would pick instead
@@ -104,11 +125,12 @@ pins: $(UV)  ## resolve the dependencies of pyproject.toml again
 	$(COMPILE) --no-deps requirements/carriers.in -o requirements/carriers.txt
 	$(COMPILE) --no-deps requirements/docs.in -o requirements/docs.txt
 	$(COMPILE) --no-deps requirements/sbom.in -o requirements/sbom.txt
-	$(COMPILE) pyproject.toml --extra runner --extra demo --extra bot --group dev -o requirements/runner-dev.txt
-	$(COMPILE) pyproject.toml --extra runner -c requirements/runner-dev.txt -o requirements/runner.txt
+	$(COMPILE) --override requirements/vllm-overrides.in requirements/vllm.in -o requirements/vllm.txt
+	$(COMPILE) pyproject.toml --extra runner --extra evaluation --extra demo --extra bot --group dev -o requirements/runner-dev.txt
+	$(COMPILE) pyproject.toml --extra runner --extra evaluation -c requirements/runner-dev.txt -o requirements/runner.txt
 	$(COMPILE) pyproject.toml --extra bot --group dev -c requirements/runner-dev.txt -o requirements/dev.txt
 	$(COMPILE) pyproject.toml --extra bot -c requirements/runner-dev.txt -o requirements/bot.txt
 	$(COMPILE) pyproject.toml -c requirements/runner-dev.txt -o requirements/tools.txt
 
 clean:  ## remove environments, caches and local runs
-	rm -rf .venv .venv-runner .cache .local .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/gitlab-ci/node_modules
+	rm -rf .venv .venv-runner .venv-vllm .cache .local .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/gitlab-ci/node_modules

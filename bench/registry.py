@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from bench import cluster, dataset_check, report, runner_share, scale, startup
+from bench import cluster, dataset_check, merge, report, runner_share, scale, startup
 from bench.options import Options
 from bench.table import Row
 
@@ -13,8 +13,10 @@ BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {
     "scale": scale.rows,
     "report": report.rows,
     "datasets": dataset_check.rows,
+    "merge": merge.rows,
+    "merge-7gb": merge.large_rows,
     "cluster": cluster.rows,
     # Last, and not with --quick: it trains for minutes.
     "runner": runner_share.rows,
 }
-SLOW = frozenset({"cluster", "runner"})
+SLOW = frozenset({"cluster", "merge", "merge-7gb", "runner"})

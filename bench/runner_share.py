@@ -1,13 +1,14 @@
 """The runner's share of a training run: `python -m runner train` beside bare `llamafactory-cli train`, alternating.
 
-Both print a line after each step; time is taken when the first and the last of them arrive, so that the figures of a step
-hold a checkpoint but neither start-up nor the writing of the result.
+Both print a line after the first step and after every tenth; time is taken when these lines arrive, so that the figures of a
+step hold checkpoints but neither start-up nor the writing of the result. Then both are killed and resumed.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import time
@@ -23,7 +24,10 @@ from bench.options import PROGRAMS, ROOT, RUNNER_PYTHON, Options
 from bench.table import Row
 
 NAME = "training"
-STEPS = 21
+STEPS = 60
+QUICK_STEPS = 20
+EVERY = 10  # logging_steps of bench/programs/training_files.py; a line comes after the first step too
+KILLED_AFTER = 6  # steps of the run that is resumed: behind its checkpoint at 4
 ROUNDS = 3
 GOAL = 1.02
 _STEP_LINE = b"'loss':"
@@ -32,7 +36,7 @@ _KIB_PER_MIB = 1024
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The moment at which a step's line arrived: CPU seconds of the trainer and of its children, wall seconds."""
+    """The moment at which a line arrived: CPU seconds of the trainer and of its children, wall seconds."""
 
     cpu: float
     children: float
@@ -41,7 +45,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """One training: a mark for each step, and MiB of its largest process."""
+    """One training: a mark for each line, and MiB of its largest process."""
 
     marks: Sequence[Mark]
     memory: float
@@ -54,42 +58,70 @@ class Training:
 
 
 def rows(options: Options) -> Iterator[Row]:
-    """Steps of both, then starts of both."""
+    """Steps of both, starts of both, then both resumed."""
     if not RUNNER_PYTHON.exists():
         yield Row(NAME, "python -m runner train", None, remark="no .venv-runner; make setup-runner")
         return
+    steps = QUICK_STEPS if options.quick else STEPS
     run([RUNNER_PYTHON, "-m", "demo.base_model", "--storage", options.storage], cwd=ROOT)
-    run([RUNNER_PYTHON, PROGRAMS / "training_files.py", options.storage, options.work, str(STEPS)], cwd=ROOT)
-    bare, runner = _alternate(options)
-    yield from _rows("step", per_step(bare), per_step(runner), GOAL)
+    run([RUNNER_PYTHON, PROGRAMS / "training_files.py", options.storage, options.work, str(steps)], cwd=ROOT)
+    bare, runner = _alternate(options, steps // EVERY + 1)
+    yield from _rows("step", per_step(bare, steps - 1), per_step(runner, steps - 1), GOAL)
     yield from _rows(
         "start to first step", median([each.start for each in bare]), median([each.start for each in runner])
     )
+    yield from _rows("resume to first new step", *_resumed(options))
 
 
-def _alternate(options: Options) -> tuple[list[Training], list[Training]]:
-    trainer: list[str | Path] = [RUNNER_PYTHON.parent / "llamafactory-cli", "train", options.work / "bare.yaml"]
-    lock: list[str | Path] = ["--lock", options.work / "run.yaml", "--storage", options.work / "storage"]
+def _alternate(options: Options, lines: int) -> tuple[list[Training], list[Training]]:
     bare: list[Training] = []
     runner: list[Training] = []
-    for _ in range(ROUNDS):
-        bare.append(_train(trainer, options))
-        runner.append(_train([RUNNER_PYTHON, "-m", "runner", "train", *lock], options))
+    for _ in range(1 if options.quick else ROUNDS):
+        _forget(options)
+        bare.append(_train(_bare(options, "bare"), options, lines))
+        _forget(options)
+        runner.append(_train(_runner(options, "run"), options, lines))
     return bare, runner
 
 
-def per_step(trainings: Sequence[Training]) -> Measure:
-    """One step, averaged over all but the first.
+def _resumed(options: Options) -> tuple[Measure, Measure]:
+    """From the start of a process to the end of its first step behind a checkpoint, after one that was killed."""
+    bare: list[Measure] = []
+    runner: list[Measure] = []
+    for _ in range(1 if options.quick else ROUNDS):
+        _forget(options)
+        _train(_bare(options, "bare-resume"), options, KILLED_AFTER, kill=True)
+        bare.append(_train(_bare(options, "bare-resumed"), options, 1, kill=True).start)
+        _forget(options)
+        _train(_runner(options, "resume"), options, KILLED_AFTER, kill=True)
+        runner.append(_train(_runner(options, "resume"), options, 1, kill=True).start)
+    return median(bare), median(runner)
 
-    Each step trains on the same rows in every round, so of each the quickest counts: other work on the machine only adds.
-    What the children use (the sender of the metrics) falls on no step in particular, so all of it counts.
+
+def _bare(options: Options, name: str) -> list[str | Path]:
+    return [RUNNER_PYTHON.parent / "llamafactory-cli", "train", options.work / f"{name}.yaml"]
+
+
+def _runner(options: Options, name: str) -> list[str | Path]:
+    lock: list[str | Path] = ["--lock", options.work / f"{name}.yaml", "--storage", options.work / "storage"]
+    return [RUNNER_PYTHON, "-m", "runner", "train", *lock]
+
+
+def _forget(options: Options) -> None:
+    shutil.rmtree(options.work / "storage" / "output", ignore_errors=True)
+
+
+def per_step(trainings: Sequence[Training], steps: int) -> Measure:
+    """One step, averaged over the `steps` between the first line and the last.
+
+    The steps between two lines train on the same rows in every round, so of each ten the quickest count: other work on the
+    machine only adds. What the children use (the sender of the metrics) falls on no step in particular, so all of it counts.
     """
-    count = len(trainings[0].marks) - 1
     pairs = [list(pairwise(training.marks)) for training in trainings]
-    cpu = sum(min(after.cpu - before.cpu for before, after in step) for step in zip(*pairs, strict=True))
-    wall = sum(min(after.wall - before.wall for before, after in step) for step in zip(*pairs, strict=True))
+    cpu = sum(min(after.cpu - before.cpu for before, after in part) for part in zip(*pairs, strict=True))
+    wall = sum(min(after.wall - before.wall for before, after in part) for part in zip(*pairs, strict=True))
     children = statistics.median(each.marks[-1].children - each.marks[0].children for each in trainings)
-    return Measure((cpu + children) / count, wall / count, max(each.memory for each in trainings))
+    return Measure((cpu + children) / steps, wall / steps, max(each.memory for each in trainings))
 
 
 def _rows(unit: str, bare: Measure, runner: Measure, most: float | None = None) -> Iterator[Row]:
@@ -99,30 +131,31 @@ def _rows(unit: str, bare: Measure, runner: Measure, most: float | None = None) 
     yield Row(NAME, "llamafactory-cli train", bare, unit=unit, ours=runner.cpu, remark="the same settings")
 
 
-def _train(command: Sequence[str | Path], options: Options) -> Training:
-    """Train from nothing and watch the log.
+def _train(command: Sequence[str | Path], options: Options, lines: int, *, kill: bool = False) -> Training:
+    """Train and watch the log; with `kill` the process is killed at the last of the lines.
 
     Raises:
-        BenchError: it failed, or printed another number of steps.
+        BenchError: it failed, or printed another number of lines.
     """
-    shutil.rmtree(options.work / "storage" / "output", ignore_errors=True)
     with (options.work / "log").open("wb") as log:
         started = time.monotonic()
         child = subprocess.Popen(
             [str(part) for part in command], cwd=ROOT, env=_environment(options), stdout=subprocess.PIPE, stderr=log
         )
         assert child.stdout is not None
-        marks = []
+        marks: list[Mark] = []
         for line in child.stdout:
             log.write(line)
-            if line.lstrip().startswith(b"{") and _STEP_LINE in line:
+            if line.lstrip().startswith(b"{") and _STEP_LINE in line and not (kill and len(marks) == lines):
                 marks.append(_mark(child.pid, started))
+                if kill and len(marks) == lines:
+                    child.kill()
         _, status, usage = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode or len(marks) != STEPS:
+    if child.returncode != (-signal.SIGKILL if kill else 0) or len(marks) != lines:
         text = (options.work / "log").read_text(errors="replace")[-2000:]
         raise BenchError(
-            f"{' '.join(map(str, command))} ended with {child.returncode} after {len(marks)} steps: {text}"
+            f"{' '.join(map(str, command))} ended with {child.returncode} after {len(marks)} lines of {lines}: {text}"
         )
     return Training(marks, usage.ru_maxrss / _KIB_PER_MIB)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from ci.changed import Changed
 from tools.expand.platform import PLATFORM
 from tools.expand.tenant import TENANTS
+from tools.formats.serving import SERVING
 from tools.rules.kinds import FOLDERS
 
 # What decides how files are judged: the tools, what they run on, and what calls them.
@@ -81,7 +82,10 @@ def _dependents(root: Path, path: str) -> Iterator[str]:
             name = file.removesuffix(".yaml")
             yield from _naming(_below(root, "experiments/*/*.yaml"), root, name)
             yield from _naming(_below(root, "tenants/**/*.yaml"), root, name)
-        case ["overlays", _, tenant, name, *_]:
+        case ["recalls", tenant, _]:
+            yield from _below(root, "serving/*/*/*.yaml")  # another tenant's model may be built on this one's
+            yield from _below(root, f"experiments/{tenant}/*.yaml")
+        case ["overlays", _, tenant, name, *_] if tenant != SERVING:
             yield from _below(root, f"experiments/{tenant}/{name}.yaml")
 
 
@@ -114,6 +118,8 @@ def _is_experiment(path: str) -> bool:
 def _overlay(path: str) -> str | None:
     """The overlay folder that a path lies in; the platform's has one level less."""
     parts = path.split("/")
+    if parts[2:3] == [SERVING]:  # a component, which builds with the serving team's Deployment alone
+        return None
     if parts[0] != "overlays" or len(parts) <= _OVERLAY_DEPTH - (parts[2:3] == [PLATFORM]):
         return None
     return "/".join(parts[: _OVERLAY_DEPTH - (parts[2] == PLATFORM)])

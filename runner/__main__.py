@@ -1,4 +1,4 @@
-"""The command line: `python -m runner train|publish --lock FILE --storage DIR`."""
+"""The command line: `python -m runner train|publish|certify|evaluate --lock FILE --storage DIR`, and `merge` by hand."""
 
 from __future__ import annotations
 
@@ -17,14 +17,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     paths = None
     try:
+        if options.command == "merge":
+            from runner.merge import command
+
+            return command.run(options.base, options.adapter, options.out, options.report)
         paths = Paths(options.storage, locks.read(options.lock))
-        if options.command == "train":
-            from runner import train
-
-            return train.run(paths)
-        from runner import publish
-
-        return publish.run(paths, manual=options.manual)
+        return _locked(options, paths)
     except RunnerError as error:
         failures.report(error, error, None)
         return error.exit_code
@@ -34,15 +32,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         return failure.exit_code
 
 
+def _locked(options: argparse.Namespace, paths: Paths) -> int:
+    if options.command == "train":
+        from runner import train
+
+        return train.run(paths)
+    from runner import publish
+
+    if options.command == "certify":
+        return publish.certify(paths)
+    if options.command == "evaluate":
+        return publish.evaluate(paths, again=options.again)
+    return publish.run(paths, manual=options.manual)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="runner", description="Run one locked fine-tuning run.")
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="train, or resume, until completion.json is there")
     publish = commands.add_parser("publish", help="merge, publish and register a finished run")
-    for command in (train, publish):
+    evaluate = commands.add_parser("evaluate", help="score a published run on its held-out data")
+    certify = commands.add_parser("certify", help="merge and certify a finished run, and leave both for `publish`")
+    for command in (train, publish, evaluate, certify):
         command.add_argument("--lock", type=Path, required=True, help="run.yaml of the overlay")
         command.add_argument("--storage", type=Path, required=True, help="where the tenant's storage is mounted")
     publish.add_argument("--manual", action="store_true", help="also where the experiment says merge: false")
+    evaluate.add_argument("--again", action="store_true", help="judge anew, for instance against a new champion")
+    merge = commands.add_parser("merge", help="merge an adapter into its base model by hand")
+    merge.add_argument("--base", type=Path, required=True, help="folder of the base model (safetensors)")
+    merge.add_argument("--adapter", type=Path, required=True, help="folder that peft or LLaMA Factory saved")
+    merge.add_argument("--out", type=Path, required=True, help="new folder for the merged model")
+    merge.add_argument("--report", type=Path, help="write hashes and what changed in each tensor there, as JSON")
     return parser
 
 

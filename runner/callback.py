@@ -13,7 +13,7 @@ import psutil
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from runner import checkpoints
+from runner import checkpoints, exposition, nvml
 from runner.budget import Budget
 from runner.events import emit
 from runner.exits import TimeLimit
@@ -21,6 +21,7 @@ from runner.progress import Progress, metrics
 from runner.rows import report_rows
 from runner.signals import Sigterm, stopped
 from runner.spool import Spool
+from runner.stall import WATCH
 from runner.storage import Paths
 
 GIB = 2**30
@@ -35,7 +36,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is abs
         self._budget = budget
         self._sigterm = sigterm
         self._progress = Progress(paths.checkpoints)
-        self._unsealed: Path | None = None
+        exposition.serve(paths.lock, lambda: self._progress.latest)
+        self._unkept: Path | None = None
         self._sealed: str | None = None
         self._process = psutil.Process()
         self._on_gpu = torch.cuda.is_available()
@@ -46,11 +48,12 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is abs
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Count the rows that LLaMA Factory kept and start the clock."""
-        del args, control
+        del control
         self._sigterm.patient = True
         self.state = state
         self.rows = report_rows(self._paths.lock, kwargs["train_dataloader"].dataset)
         self._spool.append("tags", tags={"rows_trained": str(self.rows), "steps_planned": str(state.max_steps)})
+        self._progress.samples = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
         self._progress.begin(state.global_step, state.max_steps, state.num_input_tokens_seen)
         emit("start", run_id=self._paths.lock.run_id, step=state.global_step, steps=state.max_steps)
 
@@ -59,17 +62,34 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is abs
     ) -> None:
         """The callbacks of stage rm still rewrite a checkpoint after `on_save`, so it is sealed here."""
         del args, state, control, kwargs
+        WATCH.beat("step")
         self._seal()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Ask for a checkpoint and the end where SIGTERM or the time limit wants them."""
         del args, kwargs
+        WATCH.beat("step", state.global_step)
+        self._progress.step_ended()
         if self._progress.due and not control.should_log:
             self._report(state)
         if self._must_stop(state):
             control.should_save = True
             control.should_training_stop = True
             control.should_evaluate = False
+
+    def on_substep_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """A batch of a step with several."""
+        del args, state, control, kwargs
+        WATCH.beat("step")
+
+    def on_prediction_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """A batch of an evaluation."""
+        del args, state, control, kwargs
+        WATCH.beat("evaluation")
 
     def on_log(
         self,
@@ -93,9 +113,12 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is abs
         self._spool.append("metrics", step=state.global_step, values={**values, **epoch, **progress})
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Remember the checkpoint for sealing."""
+        """Tell of the checkpoint; one that is still where the trainer wrote it is kept at the next step."""
         del control, kwargs
-        self._unsealed = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        name = f"checkpoint-{state.global_step}"
+        self._unkept = Path(args.output_dir) / name
+        if not self._unkept.exists():
+            self._seal()
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -130,12 +153,11 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is abs
         return state.global_step < state.max_steps and (self._sigterm.received or self._budget.exhausted)
 
     def _seal(self) -> None:
-        if self._unsealed is None:
+        if self._unkept is None:
             return
-        checkpoints.seal(self._unsealed, self._paths.lock.sha256)
-        self._sealed, self._unsealed = self._unsealed.name, None
-        self._spool.sync()
-        self._budget.save()
+        if self._unkept.exists():
+            checkpoints.keep(self._unkept, self._paths.checkpoints, self._paths.lock.sha256)
+        self._sealed, self._unkept = self._unkept.name, None
         emit("checkpoint", path=str(self._paths.checkpoints / self._sealed), step=self.state.global_step)
 
     def _report(self, state: TrainerState) -> dict[str, float]:
@@ -146,4 +168,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is abs
         memory = {"memory_gib": round(self._process.memory_info().rss / GIB, 3)}
         if self._on_gpu:
             memory["gpu_memory_gib"] = round(torch.cuda.max_memory_reserved() / GIB, 3)
+        if readings := nvml.readings():
+            memory["gpu_memory_used_gib"] = round(max(each.used for each in readings) / GIB, 3)
+        if busy := [each.busy for each in readings if each.busy is not None]:
+            memory["gpu_utilisation_percent"] = round(100 * sum(busy) / len(busy), 1)
         return memory

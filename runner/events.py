@@ -1,7 +1,7 @@
 """JSON lines on stdout: what a person, `ft run` and a log collector read while the runner works.
 
 Every line has `event` and `time` (seconds since 1970). Events: start, resume, data, progress, checkpoint, message, finish,
-failure (train); step, finish, failure (publish). Lines of other programs may stand between them.
+failure (train); step, evaluate, finish, failure (publish). Lines of other programs may stand between them.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 
 from runner import gpu, sizes
-from runner.exits import BadSpec, Mismatch, OutOfMemory, Retry
+from runner.evaluate import needs
+from runner.exits import Mismatch, OutOfMemory, Retry
 from runner.hashing import fault, faults, names_in
 from runner.storage import Paths, mounted
 from tools.formats.lock import Lock
@@ -18,12 +19,12 @@ def check(paths: Paths) -> None:
     """Run all checks; nothing is written.
 
     Raises:
-        BadSpec: the run asks for more processes than this runner starts.
+        BadSpec: the evaluation needs packages that this image lacks.
         Mismatch: files are missing or differ; all are named.
         Retry: too little disk space, or no GPU where one is asked for.
         OutOfMemory: the weights alone are larger than the GPU.
     """
-    supported(paths.lock)
+    needs.check(paths.lock)
     wrong = input_faults(paths)
     if wrong:
         raise Mismatch(
@@ -33,16 +34,6 @@ def check(paths: Paths) -> None:
         )
     disk(paths)
     gpus(paths.lock)
-
-
-def supported(lock: Lock) -> None:
-    """One process on one node: LLaMA Factory refuses several GPUs without torchrun."""
-    resources = lock.run.resources
-    if resources.gpus > 1 or resources.nodes > 1:
-        raise BadSpec(
-            f"resources ask for {resources.gpus} GPUs on {resources.nodes} nodes; allowed: 1 GPU (or 0) on 1 node",
-            "copy the experiment and lower resources.gpus and resources.nodes",
-        )
 
 
 def input_faults(paths: Paths) -> list[str]:
@@ -79,6 +70,7 @@ def disk(paths: Paths) -> None:
         raise Retry(
             f"{output}: {free / GIB:.2f} GiB free; allowed: at least {needed / GIB:.2f} GiB for checkpoints and result",
             "free space on the tenant's storage, or lower save_total_limit in a new experiment",
+            code="disk-full",
         )
 
 
@@ -90,7 +82,7 @@ def gpus(lock: Lock) -> None:
         OutOfMemory: the weights cannot fit, now or later.
     """
     asked = lock.run.resources.gpus
-    if asked == 0:
+    if asked == 0 or lock.run.settings.get("use_cpu"):
         return
     found = gpu.visible()
     if len(found) < asked:

@@ -10,6 +10,7 @@ from typing import Any
 
 from runner.events import emit, finite, message
 from runner.hashing import write_json
+from runner.pace import Pace
 
 NAME = "progress.json"
 SECONDS_BETWEEN = 5.0  # lines between two logs of the trainer
@@ -23,20 +24,34 @@ class Progress:
     """State of the display.
 
     folder: gets progress.json.
-    rates: what the trainer logged last (loss, learning_rate, ...).
+    samples: rows that one step trains on, over all processes.
+    rates: what the trainer logged last (loss, learning_rate, ...). latest: the last report, whole.
     """
 
     folder: Path
-    start_step: int = 0
+    samples: int = 0
     steps: int = 0
     rates: dict[str, float] = field(default_factory=dict)
+    latest: dict[str, Any] = field(default_factory=dict)
 
     def begin(self, step: int, steps: int, tokens: int) -> None:
         """Training starts or goes on at `step` of `steps`, with `tokens` seen before."""
-        self.start_step, self.steps = step, steps
-        self._started = self._last = time.monotonic()
+        self.steps = steps
+        self._last = time.monotonic()
         self._last_file = 0.0
-        self._tokens = tokens
+        self._last_step, self._tokens = step, tokens
+        self._pace = Pace()
+        self._ended: float | None = None
+        self._first = 0.0
+
+    def step_ended(self) -> None:
+        """A step is over. The first of a process is not measured: it allocates, compiles and reads for the first time."""
+        now = time.monotonic()
+        if self._ended is not None:
+            self._pace.add(now - self._ended)
+        else:
+            self._first = now - self._last
+        self._ended = now
 
     @property
     def due(self) -> bool:
@@ -46,16 +61,31 @@ class Progress:
     def report(self, step: int, epoch: float | None, tokens: int, memory: Mapping[str, float]) -> dict[str, float]:
         """Print a progress event, update progress.json, and return the figures that MLflow should have too."""
         now = time.monotonic()
-        done, left = step - self.start_step, self.steps - step
-        pace = tokens - self._tokens, now - self._last
         figures: dict[str, float] = {"percent": round(100 * step / self.steps, 2) if self.steps else 100.0, **memory}
-        if done > 0:
-            figures["eta_seconds"] = round((now - self._started) / done * left, 1)
-        if pace[0] > 0 and pace[1] > 0:
-            figures["tokens_per_second"] = round(pace[0] / pace[1], 1)
-        self._last, self._tokens = now, tokens
-        self._show({"step": step, "steps": self.steps, "epoch": epoch, "tokens": tokens, **self.rates, **figures}, now)
+        figures |= self._speeds(step - self._last_step, tokens - self._tokens, now - self._last)
+        figures |= self._time_left(self.steps - step)
+        self._last, self._last_step, self._tokens = now, step, tokens
+        self.latest = {
+            "step": step, "steps": self.steps, "epoch": epoch, "tokens": tokens, **self.rates, **figures,
+        }  # fmt: skip
+        self._show(self.latest, now)
         return figures
+
+    def _speeds(self, steps: int, tokens: int, seconds: float) -> dict[str, float]:
+        """Since the last report."""
+        found = {"samples_per_second": float(steps * self.samples), "tokens_per_second": float(tokens)}
+        return {name: round(amount / seconds, 3) for name, amount in found.items() if amount > 0 and seconds > 0}
+
+    def _time_left(self, steps: int) -> dict[str, float]:
+        if not self._pace.count:
+            return {"eta_seconds": round(self._first * steps, 1)} if self._first else {}
+        error = self._pace.error(steps)
+        uncertain = {"eta_error_seconds": round(error, 1)} if error is not None else {}
+        return {
+            "seconds_per_step": round(self._pace.mean, 6),
+            "eta_seconds": round(self._pace.left(steps), 1),
+            **uncertain,
+        }
 
     def _show(self, fields: dict[str, Any], now: float) -> None:
         emit("progress", **fields)

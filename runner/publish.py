@@ -1,11 +1,16 @@
-"""`python -m runner publish`: merge, move into place, register. Each step is skipped when its result is there and valid."""
+"""`python -m runner publish`: merge, certify, describe, move into place, register.
+
+Each step is skipped when its result is there and valid. `python -m runner certify` stops behind the second one.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from runner import completion, failures, placing, registry, tracking
 from runner.delivery import Delivery
+from runner.evaluate import report, step
 from runner.events import emit, message
 from runner.exits import DONE, Mismatch, Retry, RunnerError, Stopped
 from runner.signals import Sigterm, Termination
@@ -24,9 +29,34 @@ def run(paths: Paths, *, manual: bool) -> int:
     Raises:
         RunnerError: with the exit code.
     """
+    return _ended(paths, lambda: _publish(paths, manual=manual))
+
+
+def certify(paths: Paths) -> int:
+    """Merge and certify a finished run, and leave both staged, where `publish` goes on.
+
+    Raises:
+        RunnerError: with the exit code.
+    """
+    return _ended(paths, lambda: _certify(paths))
+
+
+def evaluate(paths: Paths, *, again: bool) -> int:
+    """Evaluate a published run, and bring its registered version up to date; nothing where no evaluation was asked for.
+
+    again: judge anew, for instance against a new champion.
+
+    Raises:
+        RunnerError: with the exit code.
+    """
+    return _ended(paths, lambda: _evaluate(paths, again=again))
+
+
+def _ended(paths: Paths, work: Callable[[], None]) -> int:
+    """Do the work, and give its exit code."""
     try:
         with Sigterm().installed():
-            _publish(paths, manual=manual)
+            work()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - each ends in an exit code and a message
@@ -44,7 +74,11 @@ def _publish(paths: Paths, *, manual: bool) -> None:
     if lock.run.publish is not None and (lock.run.publish.merge or manual):
         folder = placing.place(paths, verdict.completion)
         mlflow, run_id = _replay(paths)
-        version = registry.register(mlflow, lock, run_id, verdict.completion)
+        found = step.evaluate(paths, mlflow)
+        if found is not None:
+            report.log(mlflow, run_id, found)
+        evidence = {**placing.published_tag(paths), **report.tags(found)}
+        version = registry.register(mlflow, lock, run_id, verdict.completion, evidence)
         emit("step", name="register", model=lock.run.publish.model_name, version=version)
         emit("finish", run_id=lock.run_id, path=str(folder), version=version)
         return
@@ -54,6 +88,33 @@ def _publish(paths: Paths, *, manual: bool) -> None:
     else:
         message(f"merge is false: publish it by hand with `ft publish {lock.run_id}`")
     emit("finish", run_id=lock.run_id, path=str(paths.adapter), version=None)
+
+
+def _certify(paths: Paths) -> None:
+    if paths.lock.run.publish is None:
+        message("the experiment has no publish section: there is nothing to merge or certify")
+        return
+    proof = completion.check(paths)
+    if proof.completion is None:
+        raise Mismatch(proof.reason, "train the run to its end first: `python -m runner train` resumes it")
+    placing.stage(paths, proof.completion)
+
+
+def _evaluate(paths: Paths, *, again: bool) -> None:
+    lock = paths.lock
+    if lock.run.publish is None or lock.run.evaluation is None:
+        message("the experiment asks for no evaluation: add `evaluation:` in a new experiment")
+        return
+    proof = completion.check(paths).completion
+    if proof is None or not paths.merged.is_dir():
+        raise Mismatch(f"{paths.merged} is not there", f"publish it first: `ft publish {lock.run_id}`")
+    placing.verify(paths)
+    mlflow, run_id = _replay(paths)
+    found = step.evaluate(paths, mlflow, again=again)
+    if found is not None:
+        report.log(mlflow, run_id, found)
+    version = registry.register(mlflow, lock, run_id, proof, report.tags(found))
+    emit("finish", run_id=lock.run_id, path=str(paths.merged), version=version)
 
 
 def _replay(paths: Paths) -> tuple[Any, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from runner.completion import Completion
@@ -19,16 +20,23 @@ DONE = "complete"
 PROOF_TAG = "completion"
 
 
-def register(mlflow: Any, lock: Lock, mlflow_run_id: str, completion: Completion | None = None) -> int:
+def register(
+    mlflow: Any,
+    lock: Lock,
+    mlflow_run_id: str,
+    completion: Completion | None = None,
+    evaluation: Mapping[str, str] | None = None,
+) -> int:
     """Make sure that the run has a version of its registered model, and return its number.
 
-    completion: the proof that it finished, kept as a tag.
+    completion: the proof that it finished, kept as a tag. evaluation: tags that say what its evaluation found; a version that
+    is there gets them too.
 
     Raises:
         Retry: MLflow is away or refuses.
     """
     try:
-        return int(calling(_register, mlflow, lock, mlflow_run_id, completion))
+        return int(calling(_register, mlflow, lock, mlflow_run_id, completion, evaluation or {}))
     except LoginRefused as error:
         raise Retry(f"the model registry refuses the login: {error}", LOGIN_REMEDY) from error
     except (Refused, Unreachable) as error:
@@ -42,11 +50,16 @@ def source(lock: Lock) -> str:
     return f"pvc://{lock.run.namespace}/{lock.run.storage.claim}/models/merged-model/{lock.model_folder}"
 
 
-def _register(mlflow: Any, lock: Lock, mlflow_run_id: str, completion: Completion | None) -> int:
+def _register(
+    mlflow: Any, lock: Lock, mlflow_run_id: str, completion: Completion | None, evaluation: Mapping[str, str]
+) -> int:
     assert lock.run.publish is not None
     name = lock.run.publish.model_name
     version = _existing(mlflow, name, lock.sha256) or _create(mlflow, name, lock, mlflow_run_id, completion)
     number = int(version.version)
+    for name_of_tag, value in evaluation.items():
+        if version.tags.get(name_of_tag) != value:
+            mlflow.set_model_version_tag(name, str(number), name_of_tag, value)
     if version.tags.get(DONE_TAG) != DONE:
         _point(mlflow, name, number)
         mlflow.set_model_version_tag(name, str(number), DONE_TAG, DONE)

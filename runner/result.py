@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from runner import budget, completion, delivery, failures, progress, spool
+from runner import completion, delivery
 from runner.budget import Budget
 from runner.completion import Completion
 from runner.events import message
@@ -25,10 +25,9 @@ from runner.storage import Paths
 LOCK = ".trainer.lock"
 WEIGHTS = ("adapter_model", "model", "pytorch_model", "value_head")
 PACKAGES = ("llamafactory", "torch", "transformers", "peft", "mlflow")
-# The runner's own files; what only a resumed training needs (a pickle among it); LLaMA Factory's summaries, which after a
-# resume count some steps twice or not at all: completion.json has the figures.
+# What only a resumed training needs (a pickle among it); LLaMA Factory's summaries, which after a resume count some steps
+# twice or not at all: completion.json has the figures.
 NOT_RESULT = {
-    LOCK, budget.NAME, delivery.RECORD, failures.NAME, progress.NAME, spool.NAME, spool.OFFSET, spool.REJECTED,
     "training_args.bin", "trainer_state.json", "trainer_log.jsonl", "all_results.json", "train_results.json", "eval_results.json",
 }  # fmt: skip
 
@@ -39,18 +38,16 @@ def gather(paths: Paths) -> Path:
     Raises:
         RunnerError: there are no weights among it.
     """
-    names = [path.name for path in paths.checkpoints.iterdir() if path.is_file() and path.name not in NOT_RESULT]
+    names = [path.name for path in paths.writing.iterdir() if path.is_file() and path.name not in NOT_RESULT]
     names = [name for name in names if not name.startswith(".")]
     if not any(name.startswith(WEIGHTS) for name in names):
-        raise RunnerError(
-            f"{paths.checkpoints}: LLaMA Factory left no weights", "read its output above; raise `attempt`"
-        )
+        raise RunnerError(f"{paths.writing}: LLaMA Factory left no weights", "read its output above; raise `attempt`")
     paths.adapter.parent.mkdir(parents=True, exist_ok=True)
     _clear_leftovers(paths)
     folder = paths.adapter.with_name(f".{paths.lock.run_id}.tmp-{os.getpid()}")
     folder.mkdir()
     for name in names:
-        shutil.copyfile(paths.checkpoints / name, folder / name)
+        shutil.copyfile(paths.writing / name, folder / name)
     return folder
 
 

@@ -26,6 +26,7 @@ FINISH = b"F"
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
 LAST_TRIES = 3
+GATHERING = 5.0  # seconds: a run that logs each of its short steps sends them together; a message alone costs tens of milliseconds
 HERE = Path(__file__).resolve().parents[1]  # the folder that holds the package, whatever the working directory is
 NICENESS = 5  # on a machine without GPU the trainer needs the cores
 
@@ -100,6 +101,8 @@ def _serve(delivery: Delivery) -> int:
             time.sleep(FIRST_PAUSE)
             continue
         rings = _wait(None if delivered else pause)
+        if delivered and rings and FINISH not in rings:
+            rings = _wait(GATHERING)
         if rings == b"":
             return 1
         finishing = FINISH in (rings or b"")

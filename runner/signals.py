@@ -1,4 +1,7 @@
-"""SIGTERM: while steps run it is remembered until the next step boundary, before that it ends the process at once."""
+"""SIGTERM: while steps run it is remembered until the next step boundary, before that it ends the process at once.
+
+A second one means that there is no time left for the step: it ends the process at once, behind its last whole checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,13 @@ class Sigterm:
     def __init__(self) -> None:
         self.received = False
         self.patient = False
+        self._leaving = False
+        self._heard = False
+
+    def hear(self) -> None:
+        """Another rank was signalled; this process's own signal may be on its way, and is then no second one."""
+        if not self.received:
+            self.received = self._heard = True
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -32,8 +42,11 @@ class Sigterm:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         del number, frame
-        first, self.received = not self.received, True
-        if first and not self.patient:  # a second one must not cut the cleaning up
+        patient = self.patient and (self._heard or not self.received)
+        self._heard = False
+        self.received = True
+        if not patient and not self._leaving:  # a further one must not cut the cleaning up
+            self._leaving = True
             raise Termination
 
 

@@ -2,6 +2,9 @@
 
 `mlflow-spool.jsonl` holds one entry a line; `mlflow-spool.offset` beside it the byte up to which MLflow has taken them.
 Kinds of entries: run (params, tags, datasets), metrics (step, values), tags, status.
+
+What the storage does not take waits in memory. A checkpoint is kept only after everything before it is on the disk (`sync`), so a
+run that is killed meanwhile resumes before the steps whose entries were lost, and writes them again.
 """
 
 from __future__ import annotations
@@ -29,36 +32,46 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / NAME
+        self._waiting = bytearray()
         self._broken = False
         _drop_torn_line(self._file)
-        self._stream = self._file.open("ab")
+        _drop_wrong_offset(self._file, folder / OFFSET)
+        self._descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         self.bell: int | None = None
 
     def append(self, kind: str, **fields: Any) -> None:
         """Add an entry with the current time. A full disk must not end training here: its checkpoints decide that."""
         entry = {"kind": kind, "timestamp": time.time_ns() // 1_000_000, **fields}
+        self._waiting += json.dumps(entry).encode() + b"\n"
         try:
-            self._stream.write(json.dumps(entry).encode() + b"\n")
-            self._stream.flush()
+            self._write()
         except OSError as error:
             if not self._broken:
-                message(f"{self._file}: MLflow will miss what could not be spooled: {error}")
+                message(f"{self._file}: {error}; entries for MLflow wait in memory")
             self._broken = True
         self._ring()
 
     def sync(self) -> None:
-        """Bring the file to the disk, so that a checkpoint's metrics outlive the node."""
-        try:
-            os.fsync(self._stream.fileno())
-        except OSError as error:
-            message(f"{self._file}: not synced: {error}")
+        """Bring all entries to the disk, so that a checkpoint's metrics outlive the node.
+
+        Raises:
+            OSError: the storage does not take them.
+        """
+        self._write()
+        os.fsync(self._descriptor)
 
     def close(self) -> None:
         """Close the file; the sender may still read it."""
         try:
-            self._stream.close()
+            os.close(self._descriptor)
         except OSError as error:
             message(f"{self._file}: not closed cleanly: {error}")
+
+    def _write(self) -> None:
+        while self._waiting:
+            written = os.write(self._descriptor, self._waiting)
+            del self._waiting[:written]
+        self._broken = False
 
     def _ring(self) -> None:
         if self.bell is None:
@@ -140,3 +153,23 @@ def _drop_torn_line(file: Path) -> None:
                 break
             size -= 1
         stream.truncate(size)
+
+
+def _drop_wrong_offset(file: Path, offset_file: Path) -> None:
+    """Forget how far MLflow was when that is no entry's end: a lost node took the file's last entries, not the note of them.
+
+    All is then sent again, which changes nothing in MLflow. Left alone, new entries would grow past the note unsent.
+    """
+    try:
+        offset = int(offset_file.read_text(encoding="ascii"))
+    except (FileNotFoundError, ValueError):
+        return
+    size = file.stat().st_size if file.exists() else 0
+    if offset > 0 and (offset > size or not _ends_line(file, offset)):
+        offset_file.unlink()
+
+
+def _ends_line(file: Path, offset: int) -> bool:
+    with file.open("rb") as stream:
+        stream.seek(offset - 1)
+        return stream.read(1) == b"\n"

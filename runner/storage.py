@@ -31,8 +31,13 @@ class Paths:
 
     @property
     def checkpoints(self) -> Path:
-        """Folder that LLaMA Factory writes into: checkpoints, progress, the MLflow spool."""
+        """Folder of what a resumed run needs: whole checkpoints, progress, the MLflow spool."""
         return self.storage / "output" / "checkpoints" / self.lock.run_id
+
+    @property
+    def writing(self) -> Path:
+        """Folder that LLaMA Factory writes into; emptied at each start."""
+        return self.checkpoints / "writing"
 
     @property
     def adapter(self) -> Path:
@@ -64,7 +69,9 @@ def exclusive(file: Path, *, wait: bool) -> Iterator[None]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
-            raise Retry(f"{file}: another process works on this run", "wait for its end, or end it") from error
+            raise Retry(
+                f"{file}: another process works on this run", "wait for its end, or end it", code="busy"
+            ) from error
         yield
 
 

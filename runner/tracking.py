@@ -79,13 +79,19 @@ class Run:
         """Send entries of one kind, as `batches` gives them."""
         kind = entries[0].get("kind")
         senders = {"run": self._describe, "tags": self._tag, "status": self._status}
-        if kind == "metrics":
-            calling(self._metrics, entries)
-        elif kind in senders:
-            for entry in entries:
-                calling(senders[kind], entry)
-        else:
+        if kind != "metrics" and kind not in senders:
             raise Refused(f"unknown kind {kind!r}")
+        try:
+            if kind == "metrics":
+                calling(self._metrics, entries)
+            else:
+                for entry in entries:
+                    calling(senders[kind], entry)
+        except Unreachable:
+            # The answer was lost, perhaps not the question: ask again what is there before sending again.
+            self.created = False
+            self._known.clear()
+            raise
 
     def _experiment(self, name: str) -> str:
         found = self._client.get_experiment_by_name(name)
@@ -198,7 +204,8 @@ def calling(function: Any, *arguments: Any) -> Any:
     try:
         return function(*arguments)
     except MlflowException as error:
-        if error.get_http_status_code() == BAD_REQUEST:
+        # A proxy's 400 is a page, MLflow's own says which parameter: only that one comes again for ever.
+        if error.get_http_status_code() == BAD_REQUEST and error.error_code != "BAD_REQUEST":
             raise Refused(str(error)) from error
         if error.get_http_status_code() in NO_LOGIN:
             user = os.environ.get("MLFLOW_TRACKING_USERNAME")

@@ -2,45 +2,85 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-from runner import checkpoints, completion, failures, prechecks, result, tracking
+from runner import checkpoints, completion, failures, lease, prechecks, result, saving, tracking
 from runner.budget import Budget
 from runner.events import emit, message
-from runner.exits import DONE, Mismatch, Stopped, TimeLimit
+from runner.exits import DONE, Mismatch, RunnerError, Stopped, TimeLimit
 from runner.provenance import tags
+from runner.ranks import supervisor, world
 from runner.sender import Sender
+from runner.settings import STALL, seconds
 from runner.signals import Sigterm, Termination, stopped
 from runner.spool import Spool
+from runner.stall import WATCH, leave
 from runner.storage import Paths, exclusive, scratch_folder
 
 LAST_DELIVERY_SECONDS = 20.0
+Tell = Callable[[RunnerError, BaseException, Path | None], None]
 
 
-def run(paths: Paths) -> int:
-    """Train the run unless it has finished.
+def run(paths: Paths, tell: Tell = failures.report) -> int:
+    """Train the run unless it has finished; with several ranks this process starts them and waits.
+
+    tell: what becomes of a failure.
 
     Raises:
         RunnerError: with the exit code; `failure.json` lies beside the checkpoints if training had begun.
     """
-    if _finished(paths):
-        return DONE
-    prechecks.check(paths)
+    if world.several(paths.lock) and not world.is_worker():
+        return DONE if _finished(paths) else supervisor.run(paths)
     sigterm = Sigterm()
-    folder = None
+    ours = _Ours(paths, tell)
     try:
-        paths.checkpoints.mkdir(parents=True, exist_ok=True)
-        with sigterm.installed(), exclusive(paths.checkpoints / result.LOCK, wait=False):
-            folder = paths.checkpoints
-            (folder / failures.NAME).unlink(missing_ok=True)
-            _train(paths, sigterm)
+        with sigterm.installed(), WATCH.guarding(seconds(STALL), ours.end):
+            if not _finished(paths):
+                _hold(paths, sigterm, ours)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - each ends in an exit code and a message
-        failure = stopped(None) if isinstance(error, Termination) else failures.explain(error, paths)
-        failures.report(failure, error, folder)
+        failure = stopped(ours.last) if isinstance(error, Termination) else failures.explain(error, paths)
+        tell(failure, error, ours.folder)
         return failure.exit_code
     return DONE
+
+
+class _Ours:
+    """folder: the checkpoints folder once this process holds its lease, before that None: another's must stay untouched."""
+
+    def __init__(self, paths: Paths, tell: Tell) -> None:
+        self._paths = paths
+        self._tell = tell
+        self.folder: Path | None = None
+
+    @property
+    def last(self) -> str | None:
+        """Name of the newest checkpoint."""
+        return checkpoints.last(self._paths.checkpoints)
+
+    def end(self, failure: RunnerError) -> None:
+        """End the process from a thread that watches it."""
+        leave(failure, lambda: self._tell(failure, failure, self.folder))
+
+
+def _hold(paths: Paths, sigterm: Sigterm, ours: _Ours) -> None:
+    """Train with everything held that keeps a second process out."""
+    prechecks.check(paths)
+    paths.checkpoints.mkdir(parents=True, exist_ok=True)
+
+    def lost(failure: RunnerError) -> None:
+        ours.folder = None
+        ours.end(failure)
+
+    with (
+        exclusive(paths.checkpoints / result.LOCK, wait=False),
+        lease.held(paths.checkpoints, lost) as held,
+    ):
+        ours.folder = paths.checkpoints
+        (paths.checkpoints / failures.NAME).unlink(missing_ok=True)
+        _train(paths, sigterm, held)
 
 
 def _finished(paths: Paths) -> bool:
@@ -56,7 +96,7 @@ def _finished(paths: Paths) -> bool:
     return False
 
 
-def _train(paths: Paths, sigterm: Sigterm) -> None:
+def _train(paths: Paths, sigterm: Sigterm, held: lease.Lease) -> None:
     lock = paths.lock
     budget = Budget(paths.checkpoints, lock.attempt, lock.run.resources.time_limit_seconds)
     if budget.exhausted:
@@ -64,13 +104,14 @@ def _train(paths: Paths, sigterm: Sigterm) -> None:
             f"{budget.used:.0f} s used before this start; allowed: {budget.limit} s (resources.time_limit)",
             "raise `attempt` in the experiment to go on with the same limit again",
         )
+    checkpoints.prepare(paths.checkpoints)
     resume = _resume(paths)
     spool = Spool(paths.checkpoints)
     sender = Sender(paths, spool)
     _announce(paths, spool)
     status = "FAILED"
     try:
-        _learn(paths, sigterm, budget, resume, spool, sender)
+        _learn(paths, resume, sender, saving.Keeper(paths, spool, budget, sigterm, held.confirm))
         status = "FINISHED"
     except (Stopped, Termination):
         status = "KILLED"
@@ -83,20 +124,24 @@ def _train(paths: Paths, sigterm: Sigterm) -> None:
         spool.close()
 
 
-def _learn(paths: Paths, sigterm: Sigterm, budget: Budget, resume: Path | None, spool: Spool, sender: Sender) -> None:
+def _learn(paths: Paths, resume: Path | None, sender: Sender, keeper: saving.Keeper) -> None:
     with scratch_folder() as scratch:
         from runner import trainer
 
         trainer.prepare(scratch)
         from runner.callback import RunCallback
 
-        callback = RunCallback(paths, spool, budget, sigterm)
-        trainer.train(paths, scratch, resume, callback)
+        callback = RunCallback(paths, keeper.spool, keeper.budget, keeper.sigterm)
+        with saving.guarded(keeper):
+            trainer.train(paths, scratch, resume, callback, keeper.sigterm)
+    WATCH.beat("finishing")
     folder = result.gather(paths)
-    spool.append("status", status="FINISHED")
+    keeper.spool.append("status", status="FINISHED")
+    keeper.spool.sync()  # after completion.json nobody repeats a step
     if not sender.finish(LAST_DELIVERY_SECONDS):
         message("MLflow has not everything yet: `publish` or the next start sends the rest")
-    proof = result.complete(paths, folder, callback.state, callback.rows, budget)
+    keeper.confirm()
+    proof = result.complete(paths, folder, callback.state, callback.rows, keeper.budget)
     emit(
         "finish",
         run_id=paths.lock.run_id,

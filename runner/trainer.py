@@ -7,10 +7,23 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runner.ranks import world
+from runner.signals import Sigterm
 from runner.storage import Paths
 
 if TYPE_CHECKING:  # it imports torch
     from runner.callback import RunCallback
+
+
+# What `accelerate launch` would set for the preset of tools/sharding.py: LLaMA Factory and transformers ask for it when they
+# load the weights, before the trainer has read the preset. The full state dict is what the merge and a resumed run read.
+SHARDING = {
+    "ACCELERATE_USE_FSDP": "true",
+    "FSDP_VERSION": "1",
+    "FSDP_CPU_RAM_EFFICIENT_LOADING": "true",
+    "FSDP_SYNC_MODULE_STATES": "true",
+    "FSDP_STATE_DICT_TYPE": "FULL_STATE_DICT",
+}
 
 
 def surroundings(scratch: Path) -> dict[str, str]:
@@ -38,9 +51,12 @@ def arguments(paths: Paths, scratch: Path, resume: Path | None) -> dict[str, Any
         "model_name_or_path": str(paths.base_model),
         "dataset": ",".join(dataset.name for dataset in lock.run.datasets),
         "dataset_dir": str(scratch),
-        "output_dir": str(paths.checkpoints),
+        "output_dir": str(paths.writing),
+        "save_total_limit": None,  # runner.saving removes old checkpoints: the trainer goes by the times of files
         "run_name": lock.run_id,
         "report_to": "none",
+        # The trainer would log the mean of earlier losses in place of one that is no number, and wait for the GPU to look.
+        "logging_nan_inf_filter": False,
         "overwrite_cache": True,
         "trust_remote_code": False,
         "push_to_hub": False,
@@ -62,16 +78,36 @@ def dataset_info(paths: Paths) -> dict[str, Any]:
     return entries
 
 
-def train(paths: Paths, scratch: Path, resume: Path | None, callback: RunCallback) -> None:
-    """Train to the end, into the checkpoints folder. Raises whatever LLaMA Factory and the callback raise."""
-    (scratch / "dataset_info.json").write_text(json.dumps(dataset_info(paths)), encoding="utf-8")
+def train(paths: Paths, scratch: Path, resume: Path | None, callback: RunCallback | None, sigterm: Sigterm) -> None:
+    """Train to the end, into the checkpoints folder. Raises whatever LLaMA Factory and the callback raise.
+
+    callback: of the rank that writes; None on the others.
+    """
+    scratch = _common(scratch)
+    temporary = scratch / f".dataset_info-{os.getpid()}.json"
+    temporary.write_text(json.dumps(dataset_info(paths)), encoding="utf-8")
+    temporary.replace(scratch / "dataset_info.json")
+    if paths.lock.run.settings.get("fsdp"):
+        os.environ.update(SHARDING)
+    callbacks: list[Any] = [] if callback is None else [callback]
+    if world.is_worker():
+        from runner.ranks.together import join
+
+        callbacks.append(join(resume, sigterm))
     from llamafactory.train.tuner import run_exp
 
     from runner.float32 import Float32OnCpu
+    from runner.guard import Guard
 
-    run_exp(arguments(paths, scratch, resume), callbacks=[callback, Float32OnCpu()])
+    guard = Guard(paths.lock.run.settings["stage"])
+    run_exp(arguments(paths, scratch, resume), callbacks=[*callbacks, guard, Float32OnCpu()])
 
 
 def prepare(scratch: Path) -> None:
     """Set the environment; call it before anything imports transformers."""
-    os.environ.update(surroundings(scratch))
+    os.environ.update(surroundings(_common(scratch)))
+
+
+def _common(scratch: Path) -> Path:
+    """Ranks of a pod share one scratch folder, so that rows are tokenised once."""
+    return Path(os.environ[world.FOLDER]) if world.is_worker() else scratch

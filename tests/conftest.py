@@ -7,10 +7,20 @@ their imports would fail, and a list of skipped tests should hold only what noth
 from __future__ import annotations
 
 import ast
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
+
 HAS_RUNNER = find_spec("llamafactory") is not None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave to `make soak` what only it runs."""
+    if "SOAK_KILLS" not in os.environ and (left := [item for item in items if item.get_closest_marker("soak")]):
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

@@ -29,8 +29,14 @@ COMMANDS: dict[str, str] = {
     "doctor": "check a cluster, or the GitLab project, against what the platform needs",
     "verify": "say whether overlays are what was approved, from the clone alone",
     "publish": "merge, publish and register a finished run by hand",
+    "reproduce": "run a finished run again and say whether the same came out",
+    "storage": "say what runs hold on a tenant's storage, and remove what may go",
     "dataset": "add or check a dataset",
     "model": "add a base model to the catalogue",
+    "models": "list registered models and what is served or recalled, or compare two versions",
+    "promote": "write what is served: a promotion or a rollback, for the approvers to allow",
+    "recall": "list every model trained on a dataset, or recall it",
+    "serve-check": "ask a running vLLM which model it serves, and probe its answers",
     "tenant": "add a tenant",
     "bot": "answer merge requests, authorize what was merged, keep the records (platform admins)",
 }
@@ -68,7 +74,8 @@ def overview() -> str:
 
 def parser_of(name: str) -> argparse.ArgumentParser:
     """The argument parser of one command."""
-    module = importlib.import_module(f"tools.commands.{name}_" if name == "import" else f"tools.commands.{name}")
+    file = "import_" if name == "import" else name.replace("-", "_")
+    module = importlib.import_module(f"tools.commands.{file}")
     parser = Parser(prog=f"ft {name}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     module.add_arguments(parser)
     parser.set_defaults(run=module.run)

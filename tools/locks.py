@@ -29,6 +29,7 @@ _AUTHORIZED_AT = re.compile(r"^authorized:\n(?:  .*\n)*?  at: ['\"]?([0-9]{4}-[0
 _EXPERIMENT = re.compile(r"^  experiment:\n((?:(?:    .*)?\n)+)", re.MULTILINE)
 _RESOURCES = re.compile(r"^  resources:\n((?:    .*\n)+)", re.MULTILINE)
 _RESOURCE = re.compile(r"^    (gpus|nodes|time_limit_seconds): ([0-9]+)$", re.MULTILINE)
+_EVALUATION = re.compile(r"^  evaluation:\n(?:    .*\n)*?    time_limit_seconds: ([0-9]+)$", re.MULTILINE)
 _INSIDE = "    "
 _HOUR = 3600
 
@@ -78,10 +79,12 @@ class LockFile:
 
     @property
     def gpu_hours(self) -> float:
-        """Time limit x GPUs x nodes, in hours."""
-        match = _RESOURCES.search(self.text)
+        """Time limit x GPUs x nodes, and the evaluation's time limit on one GPU, in hours."""
+        match, evaluated = _RESOURCES.search(self.text), _EVALUATION.search(self.text)
         numbers = {name: int(digits) for name, digits in _RESOURCE.findall(match[1])} if match else {}
-        return numbers.get("gpus", 0) * numbers.get("nodes", 1) * numbers.get("time_limit_seconds", 0) / _HOUR
+        gpus, limit = numbers.get("gpus", 0), numbers.get("time_limit_seconds", 0)
+        scoring = int(evaluated[1]) if evaluated and gpus else 0
+        return (gpus * numbers.get("nodes", 1) * limit + scoring) / _HOUR
 
     def counts_in(self, month: str) -> bool:
         """Whether the run belongs to a month (`2026-11`, UTC): authorized in it, or not authorized yet."""

@@ -15,6 +15,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from tools.errors import UsageError
+from tools.formats.behaviour import Behaviour
 from tools.formats.dataset import Dataset
 from tools.formats.environment import Environment, Platform
 from tools.formats.experiment import Experiment
@@ -104,6 +105,10 @@ class Repository:
     def dataset(self, tenant: str, name: str) -> Dataset | None:
         """A dataset of a tenant by its file's name."""
         return self.optional(f"tenants/{tenant}/datasets/{name}.yaml", Dataset)
+
+    def behaviour(self, tenant: str, name: str) -> Behaviour | None:
+        """A file of behaviours of a tenant by its file's name."""
+        return self.optional(f"tenants/{tenant}/behaviours/{name}.yaml", Behaviour)
 
     def environment(self, name: str) -> Environment | None:
         """An environment by its file's name."""

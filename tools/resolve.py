@@ -5,10 +5,11 @@ Reads the repository; no clock, no network, no environment variable: the same fi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any
 
+from tools import sharding
 from tools.errors import UsageError
 from tools.formats.base import seconds
 from tools.formats.dataset import Dataset
@@ -16,6 +17,7 @@ from tools.formats.experiment import Experiment
 from tools.formats.lock import (
     Lock,
     LockedDataset,
+    LockedEvaluation,
     LockedMlflow,
     LockedModel,
     LockedPublish,
@@ -48,7 +50,7 @@ def resolve(repository: Repository, tenant_name: str, name: str, parsed: Parsed[
     return seal(run, attempt=experiment.attempt, state=experiment.state, authorized=None)
 
 
-def settings(experiment: Experiment, model: Model, datasets: list[Dataset]) -> dict[str, Any]:
+def settings(experiment: Experiment, model: Model, datasets: list[Dataset], gpu_gib: float | None) -> dict[str, Any]:
     """All LLaMA Factory arguments of the run except paths: the platform's defaults, then what the author wrote."""
     chosen: dict[str, Any] = {
         "stage": experiment.stage,
@@ -60,6 +62,7 @@ def settings(experiment: Experiment, model: Model, datasets: list[Dataset]) -> d
         "save_strategy": "steps",
         "save_total_limit": 2,
         **_device(experiment),
+        **sharding.settings(experiment, model.architecture, gpu_gib),
         **experiment.train,
     }
     if chosen["save_strategy"] == "steps" and "save_steps" not in experiment.train:
@@ -92,8 +95,8 @@ def _run(subject: Subject) -> LockedRun:
         image=environment.image,
         experiment=experiment.model_dump(mode="json", exclude={"state", "attempt"}, exclude_unset=True),
         model=_model(experiment.model, model),
-        datasets=_datasets(subject),
-        settings=settings(experiment, model, subject.datasets),
+        datasets=_datasets(subject, experiment.datasets),
+        settings=settings(experiment, model, subject.datasets, _gpu_gib(subject)),
         mlflow=LockedMlflow(tracking_uri=environment.mlflow.tracking_uri, experiment=subject.tenant_name),
         storage=LockedStorage(claim=environment.storage.claim, base_models_claim=environment.storage.base_models_claim),
         node_selector=environment.node_selector,
@@ -107,7 +110,15 @@ def _run(subject: Subject) -> LockedRun:
         ),
         uid=tenant.uid,
         gid=tenant.gid,
+        evaluation=_evaluation(subject),
     )
+
+
+def _gpu_gib(subject: Subject) -> float | None:
+    """Memory of one of the environment's GPUs."""
+    gpus, environment = subject.repository.gpus, subject.environment
+    found = gpus.gpus.get(environment.gpu.type) if gpus is not None and environment is not None else None
+    return found.memory_gib if found is not None else None
 
 
 def _model(name: str, model: Model) -> LockedModel:
@@ -122,9 +133,9 @@ def _model(name: str, model: Model) -> LockedModel:
     )
 
 
-def _datasets(subject: Subject) -> list[LockedDataset]:
+def _datasets(subject: Subject, names: Sequence[str]) -> list[LockedDataset]:
     locked = []
-    for name in subject.experiment.datasets:
+    for name in names:
         dataset = subject.repository.dataset(subject.tenant_name, name)
         if dataset is None:
             raise _unresolvable(subject, f"there is no valid tenants/{subject.tenant_name}/datasets/{name}.yaml")
@@ -147,7 +158,33 @@ def _publish(subject: Subject) -> LockedPublish | None:
     publish = subject.experiment.publish
     if publish is None:
         return None
-    return LockedPublish(model_name=f"{subject.tenant_name}.{publish.model_name}", merge=publish.merge)
+    environment = subject.environment
+    return LockedPublish(
+        model_name=f"{subject.tenant_name}.{publish.model_name}",
+        merge=publish.merge,
+        signed=environment is not None and environment.model_signing is not None,
+    )
+
+
+def _evaluation(subject: Subject) -> LockedEvaluation | None:
+    evaluation = subject.experiment.evaluation
+    if evaluation is None:
+        return None
+    behaviours = {}
+    for name in evaluation.behaviours:
+        behaviour = subject.repository.behaviour(subject.tenant_name, name)
+        if behaviour is None:
+            raise _unresolvable(subject, f"there is no valid tenants/{subject.tenant_name}/behaviours/{name}.yaml")
+        behaviours[name] = behaviour
+    return LockedEvaluation(
+        datasets=_datasets(subject, evaluation.datasets),
+        metrics=evaluation.metrics,
+        behaviours=behaviours,
+        max_rows=evaluation.max_rows,
+        max_new_tokens=evaluation.max_new_tokens,
+        time_limit_seconds=seconds(evaluation.time_limit),
+        passes=evaluation.passes,
+    )
 
 
 def _unresolvable(subject: Subject, reason: str) -> UsageError:

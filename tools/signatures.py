@@ -60,6 +60,15 @@ class History:
         done = self._run("cat-file", "blob", f"{commit}:{path}")
         return done.stdout if done.returncode == 0 else None
 
+    def versions(self, folder: str, ending: str) -> list[tuple[str, str]]:
+        """Commits of any branch that wrote files of a folder whose path ends so, and the files; newest first."""
+        options = ("--all", "--format=%x01%H", "--name-only", "-z", "--diff-filter=AMR", "--no-renames")
+        found = []
+        for block in self._git("log", *options, "--", folder).decode("utf-8", "replace").split("\1")[1:]:
+            commit, *files = [part.strip("\n") for part in block.split("\0")]
+            found += [(commit, file) for file in files if file.endswith(ending)]
+        return found
+
     def names(self, commit: str, folder: str) -> set[str]:
         """Names of what a commit holds directly in a folder."""
         listed = self._git("ls-tree", "-z", "--name-only", commit, "--", f"{folder}/").decode()

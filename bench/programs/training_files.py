@@ -1,8 +1,10 @@
 """Makes what both trainings need, in the runner's environment: `training_files.py DEMO_STORAGE WORK STEPS`.
 
-The demo's experiment with few steps becomes WORK/run.yaml (a lock, for `python -m runner`) and WORK/bare.yaml (the same
-settings, for `llamafactory-cli`), over the demo's data and its base model in float32: the runner widens a bf16 model where
-it trains on a CPU and LLaMA Factory does not, which would be compared instead.
+The demo's experiment becomes a lock for `python -m runner` and the same settings for `llamafactory-cli`, twice: WORK/run.yaml
+and WORK/bare.yaml with STEPS steps, a log line in ten and a checkpoint in twenty; WORK/resume.yaml and WORK/bare-resume.yaml
+with a few steps, a log line each, to be killed and resumed (WORK/bare-resumed.yaml). Data and base model are the demo's, the
+model in float32: the runner widens a bf16 model where it trains on a CPU and LLaMA Factory does not, which would be compared
+instead.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 from safetensors.torch import load_file, save_file
@@ -25,9 +28,10 @@ from tools.resolve import resolve
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENT = "experiments/team-a/exp-001.yaml"
-CHECKPOINT = 15
+LONG = {"logging_steps": 10, "logging_first_step": True, "save_steps": 20}
+SHORT = {"logging_steps": 1, "max_steps": 8, "save_steps": 4}
 # What the runner adds to the lock's settings beyond paths and names is its share, so the bare training goes without it.
-RUNNERS_OWN = ("include_num_input_tokens_seen", "run_name")
+RUNNERS_OWN = ("include_num_input_tokens_seen", "run_name", "logging_nan_inf_filter", "save_total_limit")
 
 
 def main(demo: Path, work: Path, steps: int) -> None:
@@ -41,11 +45,21 @@ def main(demo: Path, work: Path, steps: int) -> None:
         target = storage / "data" / "training-datasets" / dataset.path
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / "demo" / "data" / target.name, target)
-    lock = shortened(lock, storage / model, steps)
-    (work / "run.yaml").write_text(dump(lock.model_dump(mode="json")))
-    paths = Paths(storage, lock)
+    for name, changes in (("", {**LONG, "max_steps": steps}), ("resume", SHORT)):
+        changed = shortened(lock, storage / model, changes)
+        (work / f"{name or 'run'}.yaml").write_text(dump(changed.model_dump(mode="json")))
+        bare(Paths(storage, changed), work, f"bare-{name}" if name else "bare")
+
+
+def bare(paths: Paths, work: Path, name: str) -> None:
+    """The same run for LLaMA Factory alone, and that run again from its checkpoint."""
     settings = {key: value for key, value in arguments(paths, work, None).items() if key not in RUNNERS_OWN}
-    (work / "bare.yaml").write_text(yaml.safe_dump({**settings, "output_dir": str(storage / "output" / "bare")}))
+    settings |= {key: value for key, value in paths.lock.run.settings.items() if key == "save_total_limit"}
+    settings["output_dir"] = str(paths.storage / "output" / name)
+    (work / f"{name}.yaml").write_text(yaml.safe_dump(settings))
+    if paths.lock.run.settings["save_steps"] == SHORT["save_steps"]:
+        checkpoint = f"{settings['output_dir']}/checkpoint-{SHORT['save_steps']}"
+        (work / f"{name}d.yaml").write_text(yaml.safe_dump({**settings, "resume_from_checkpoint": checkpoint}))
     (work / "dataset_info.json").write_text(json.dumps(dataset_info(paths)))
 
 
@@ -61,9 +75,9 @@ def widen(source: Path, target: Path) -> None:
     (target / "config.json").write_text(json.dumps({**config, "torch_dtype": "float32"}, indent=1))
 
 
-def shortened(lock: Lock, model: Path, steps: int) -> Lock:
-    """The lock for the wider model, with `steps` steps, a line in the log for each, and a checkpoint."""
-    settings = {**lock.run.settings, "max_steps": steps, "logging_steps": 1, "save_steps": CHECKPOINT}
+def shortened(lock: Lock, model: Path, changes: dict[str, Any]) -> Lock:
+    """The lock for the wider model, with some settings changed."""
+    settings = {**lock.run.settings, **changes}
     wider = lock.run.model.model_copy(update={"dtype": "float32", "files": record(model, names_in(model))})
     run = lock.run.model_copy(update={"settings": settings, "model": wider})
     return seal(run, attempt=1, state="active", authorized=None)

@@ -72,6 +72,7 @@ ALL = (
         files=("manifests/crds", "manifests/base", "manifests/cluster-rbac"),
         scripts=("hack/git-verify-wrapper.sh", "hack/gpg-wrapper.sh"),
     ),
+    Module("jobset", "sigs.k8s.io/jobset", {"jobset": "sigs.k8s.io/jobset"}, files=("config/components",)),
     Module("kueue", "sigs.k8s.io/kueue", {"kueue": "sigs.k8s.io/kueue/cmd/kueue"}, files=("config/components",)),
 )
 

@@ -29,19 +29,30 @@ def run(cluster: Cluster, namespace: str, job: str) -> Manifest:
     return pod
 
 
+def start(cluster: Cluster, *found: Manifest) -> None:
+    """Let these pods run."""
+    for pod in found:
+        _set(cluster, pod, "Running", {"running": {"startedAt": pod["metadata"]["creationTimestamp"]}})
+
+
+def disrupt(cluster: Cluster, pod: Manifest) -> None:
+    """Let a pod end as one that was evicted from a drained node: saved, exit code 75."""
+    end(cluster, pod, 75, {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"})
+
+
 def finish(cluster: Cluster, namespace: str, job: str, exit_code: int = 0) -> None:
     """Wait for the Job's pod and let its container end with an exit code."""
     end(cluster, wait_for(lambda: of(cluster, namespace, job), f"a pod of {job}")[0], exit_code)
 
 
-def end(cluster: Cluster, pod: Manifest, exit_code: int = 0) -> None:
+def end(cluster: Cluster, pod: Manifest, exit_code: int = 0, *conditions: Manifest) -> None:
     """Let a pod's container end with an exit code."""
     when = pod["metadata"]["creationTimestamp"]
     terminated = {"exitCode": exit_code, "startedAt": when, "finishedAt": when}
-    _set(cluster, pod, "Failed" if exit_code else "Succeeded", {"terminated": terminated})
+    _set(cluster, pod, "Failed" if exit_code else "Succeeded", {"terminated": terminated}, *conditions)
 
 
-def _set(cluster: Cluster, pod: Manifest, phase: str, state: Manifest) -> None:
+def _set(cluster: Cluster, pod: Manifest, phase: str, state: Manifest, *conditions: Manifest) -> None:
     runs = phase == "Running"
     containers = [
         {
@@ -56,6 +67,6 @@ def _set(cluster: Cluster, pod: Manifest, phase: str, state: Manifest) -> None:
         for container in pod["spec"]["containers"]
     ]
     ready = {"type": "Ready", "status": str(runs)}
-    status = {"phase": phase, "conditions": [ready], "containerStatuses": containers}
+    status = {"phase": phase, "conditions": [ready, *conditions], "containerStatuses": containers}
     meta = pod["metadata"]
     cluster.patch("Pod", meta["name"], meta["namespace"], {"status": status}, status=True)

@@ -23,6 +23,7 @@ from tests.e2e.mlflow_server import MLflow, tags
 from tests.e2e.processes import wait_for
 from tests.e2e.real_site import FILES, GID, TENANT, UID, Site
 from tests.e2e.scenario import Experiment
+from tools.cluster.exits import end_of
 from tools.formats.lock import Lock
 from tools.repository import Repository
 
@@ -100,6 +101,9 @@ def test_only_its_own_volumes_are_writable(story: Story) -> None:
 def test_deleted_pod_saves_and_asks_for_another(story: Story) -> None:
     """A deleted training pod ends with 75 within its grace period, and the Job's next pod goes on from its checkpoint."""
     assert _exit_code(story.interrupted) == 75
+    end = end_of(story.interrupted)
+    assert end is not None
+    assert (end.code, "SIGTERM" in end.cause) == ("stopped", True)  # from the termination message that the kubelet kept
     (resume,) = [event for event in story.resumed if event["event"] == "resume"]
     assert int(resume["checkpoint"].rpartition("-")[2]) >= CHECKPOINT
     (finish,) = [event for event in story.resumed if event["event"] == "finish"]

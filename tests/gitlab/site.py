@@ -18,7 +18,7 @@ from tests.gitlab.standin import GitLab
 from tools.bot.mirror import Signer
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-DATA = ("tenants", "catalog", "environments", "experiments", "base", "overlays", "audit")
+DATA = ("tenants", "catalog", "environments", "experiments", "base", "overlays", "audit", "recalls", "serving")
 ENVIRONMENTS = ("dev", "prod")
 BOT_URL, WEBHOOK_SECRET = "https://ft-bot.example", "webhook-secret-of-the-tests"
 BOT_ID, ROOT_ID, MALLORY_ID, OUTSIDER_ID = 900, 1, 666, 777

@@ -19,6 +19,7 @@ from runner.provenance import tags
 from runner.sender import Sender
 from runner.spool import OFFSET, REJECTED, Spool
 from runner.storage import Paths
+from tests.faults.proxy import between
 from tests.mlflow_server import WAIT, Server, until
 from tests.runs import make_paths
 
@@ -164,24 +165,78 @@ def server(store: Path) -> Iterator[Server]:
 def test_a_server_that_dies_and_comes_back_gets_everything_once(
     paths: Paths, store: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Metrics arrive while training runs; those that it missed are replayed by the next delivery."""
+    """Three times: metrics arrive while training runs; those that it missed are replayed by the sender or the next delivery."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     server.start()
     spool = Spool(paths.checkpoints)
     sender = Sender(paths, spool)
     announce(paths, spool)
-    metrics(spool, 1, 2)
-    until(lambda: len(history(store, "loss")) == 2)
-    server.kill()
-    metrics(spool, 3, 4)
+    for step in (1, 3, 5):
+        metrics(spool, step)
+        until(lambda: len(history(store, "loss")) >= step)  # noqa: B023 - asked within its round
+        server.kill()
+        metrics(spool, step + 1)
+        if step < 5:
+            server.start()
     spool.append("status", status="FINISHED")
     assert not sender.finish(30)
     server.start()
+    replay(paths, server.uri)
+    assert [step for step, _ in history(store, "loss")] == [1, 2, 3, 4, 5, 6]
+    assert len(dump(store)["runs"]) == 1
+
+
+def replay(paths: Paths, uri: str) -> None:
+    """What publish does: send all that is left."""
     lock = paths.lock
-    replay = Delivery(paths.checkpoints, lambda: tracking.client(server.uri), "team-a", lock.run_id, lock.sha256)
-    replay.deliver()
-    assert replay.outbox.empty
-    assert [step for step, _ in history(store, "loss")] == [1, 2, 3, 4]
+    rest = Delivery(paths.checkpoints, lambda: tracking.client(uri), "team-a", lock.run_id, lock.sha256)
+    rest.deliver()
+    assert rest.outbox.empty
+
+
+@pytest.fixture(scope="module")
+def steady(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path]]:
+    """A server that works, and its store, for all tests that put something in between."""
+    store = Path(shutil.copyfile(empty_store, tmp_path_factory.mktemp("steady") / "mlflow.db"))
+    made = Server(store)
+    made.start()
+    yield made, store
+    made.kill()
+
+
+@pytest.mark.parametrize("mode", ["hang", "refuse", "500", "429", "400", "lose-answer"])
+def test_whatever_the_server_answers_each_step_is_there_once(
+    tmp_path: Path, steady: tuple[Server, Path], monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """From the creation of the run on: nothing is lost, doubled or put aside, and the order stays."""
+    server, store = steady
+    paths = make_paths(tmp_path, experiment={"version": 1, "description": mode, "owner": "anna.nowak"})
+    paths.checkpoints.mkdir(parents=True)
+    spool = Spool(paths.checkpoints)
+    announce(paths, spool)
+    with between(server.uri) as proxy:
+        lock = paths.lock
+        sending = Delivery(
+            paths.checkpoints, lambda: tracking.client(proxy.uri), f"mode-{mode}", lock.run_id, lock.sha256
+        )
+        for step in (1, 3):
+            metrics(spool, step)
+            proxy.mode = mode
+            monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2" if mode == "hang" else "120")
+            with pytest.raises(tracking.Unreachable):
+                sending.deliver()
+            assert proxy.seen[mode] > 0
+            metrics(spool, step + 1)
+            proxy.mode = "pass"
+            monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "120")
+            sending.deliver()
+    assert not (paths.checkpoints / REJECTED).exists()
+    with sqlite3.connect(store) as connection:
+        found = connection.execute(
+            "select m.step, count(*) from metrics m join tags t on t.run_uuid = m.run_uuid and t.key = 'run_sha256' "
+            "where m.key = 'loss' and t.value = ? group by m.step order by min(m.timestamp), m.step", [lock.sha256],
+        ).fetchall()  # fmt: skip
+    assert found == [(1, 1), (2, 1), (3, 1), (4, 1)]
 
 
 def test_the_sender_ends_with_the_trainer(paths: Paths, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -254,13 +254,13 @@ def test_a_run_that_must_stop_saves_at_the_step_boundary_and_leaves(tmp_path: Pa
     from runner.callback import RunCallback
 
     paths = make_paths(tmp_path)
-    folder = paths.checkpoints / "checkpoint-3"
+    folder = paths.writing / "checkpoint-3"
     folder.mkdir(parents=True)
     (folder / "adapter_model.safetensors").write_bytes(b"weights")
     sigterm = Sigterm()
     budget = Budget(paths.checkpoints, 1, 0 if cause is TimeLimit else 3600)
     callback = RunCallback(paths, Spool(paths.checkpoints), budget, sigterm)
-    arguments = TrainingArguments(output_dir=str(paths.checkpoints), use_cpu=True, report_to="none")
+    arguments = TrainingArguments(output_dir=str(paths.writing), use_cpu=True, report_to="none")
     state, control = TrainerState(global_step=2, max_steps=6), TrainerControl(should_evaluate=True)
     callback.on_train_begin(arguments, state, control, train_dataloader=DataLoader([0] * 32))  # type: ignore[arg-type]
     state.global_step = 3
@@ -270,7 +270,8 @@ def test_a_run_that_must_stop_saves_at_the_step_boundary_and_leaves(tmp_path: Pa
     callback.on_save(arguments, state, control)
     with pytest.raises(cause, match="checkpoint-3"):
         callback.on_epoch_end(arguments, state, control)
-    assert (folder / "manifest.json").is_file()
+    assert (paths.checkpoints / "checkpoint-3" / "manifest.json").is_file()
+    assert not folder.exists()
 
 
 def test_a_run_at_its_last_step_finishes_whatever_comes(tmp_path: Path) -> None:

@@ -82,10 +82,10 @@ def test_table_shows_each_item_its_goal_and_ratio() -> None:
 
 
 def test_step_time_is_that_of_the_quickest_repetition_and_all_of_the_children() -> None:
-    """A disturbed step is replaced by its undisturbed twin; what the sender uses is never lost."""
+    """Disturbed steps are replaced by their undisturbed twins; what the sender uses is never lost."""
     quiet = Training([Mark(10, 5, 11), Mark(12, 5, 14), Mark(16, 6, 19)], 100)
     disturbed = Training([Mark(20, 5, 21), Mark(29, 5, 41), Mark(32, 8, 45)], 120)
-    assert per_step([quiet, disturbed]) == Measure(cpu=(2 + 3 + 2) / 2, wall=(3 + 4) / 2, memory=120)
+    assert per_step([quiet, disturbed], 19) == Measure(cpu=(2 + 3 + 2) / 19, wall=(3 + 4) / 19, memory=120)
     assert quiet.start == Measure(cpu=15, wall=11, memory=100)
 
 

@@ -31,7 +31,7 @@ def run(root: Path, *arguments: str | Path) -> int:
 def test_a_clean_repository_is_fine(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without paths every file is checked; no findings are exit code 0."""
     assert run(root) == 0
-    assert capsys.readouterr().out == "20 files: no findings\n"
+    assert capsys.readouterr().out == "22 files: no findings\n"
 
 
 def test_every_kind_of_file_is_checked(root: Path) -> None:
@@ -39,7 +39,7 @@ def test_every_kind_of_file_is_checked(root: Path) -> None:
     (root / "experiments" / "team-a" / ".gitkeep").touch()
     found = files(Repository(root), [])
     assert {place.kind for file in found if (place := place_of(file))} == {
-        "experiment", "tenant", "dataset", "model", "environment", "platform", "gpus"
+        "experiment", "tenant", "dataset", "behaviour", "model", "environment", "platform", "gpus"
     }  # fmt: skip
     assert not [file for file in found if file.startswith(("overlays", "base")) or "/." in file]
     assert found == sorted(found)
@@ -53,7 +53,7 @@ def test_an_error_exits_1_and_a_warning_0(root: Path, capsys: pytest.CaptureFixt
     assert "warned.yaml:11:11: warning priority: " in capsys.readouterr().out
     shutil.copy(FIXTURES / "mixed" / "eight-faults.yaml", folder / "faulty.yaml")
     assert run(root) == 1
-    assert "21 files" not in capsys.readouterr().out
+    assert "23 files" not in capsys.readouterr().out
 
 
 def test_only_the_named_files_are_checked_each_once(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,7 +61,7 @@ def test_only_the_named_files_are_checked_each_once(root: Path, capsys: pytest.C
     folder = root / "experiments" / "team-a"
     shutil.copy(FIXTURES / "mixed" / "eight-faults.yaml", folder / "faulty.yaml")
     assert run(root, root / "experiments" / "team-b", root / "tenants") == 0
-    assert capsys.readouterr().out == "8 files: no findings\n"
+    assert capsys.readouterr().out == "10 files: no findings\n"
     assert run(root, folder, folder / "faulty.yaml", "--format", "json") == 1
     assert len(json.loads(capsys.readouterr().out)) == 8
 
@@ -69,7 +69,7 @@ def test_only_the_named_files_are_checked_each_once(root: Path, capsys: pytest.C
 def test_the_root_as_a_path_is_everything(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`ft validate .` in the root is `ft validate`."""
     assert run(root, root) == 0
-    assert capsys.readouterr().out == "20 files: no findings\n"
+    assert capsys.readouterr().out == "22 files: no findings\n"
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_report_can_go_to_a_file(name: str, root: Path, capsys: pytest.Capture
     report = root / "report"
     assert run(root, "--format", name, "--output", report) == 1
     assert "train-unknown-key" in report.read_text()
-    assert capsys.readouterr().out.endswith("21 files: 8 errors and 0 warnings in 1\n")
+    assert capsys.readouterr().out.endswith("23 files: 8 errors and 0 warnings in 1\n")
 
 
 def test_a_report_that_cannot_be_written_is_a_fault_of_the_tool(root: Path) -> None:

@@ -121,6 +121,11 @@ class Forge:
             )
             return translate.merge_request(made.attributes)
 
+    def close_merge_request(self, iid: int) -> None:
+        """Close one without a merge."""
+        with self._asking(f"closing !{iid}"):
+            self._project.mergerequests.update(iid, {"state_event": "close"})
+
     # --- comments ------------------------------------------------------------------------------------------------------
     def notes(self, iid: int) -> list[Note]:
         """All comments and system notes, oldest first."""

@@ -16,7 +16,7 @@ from typing import IO
 from tools.bot.errors import Hostile, MirrorFault
 from tools.bot.gitrun import Git
 
-DATA = ("tenants", "catalog", "environments", "experiments", "base", "overlays", "audit")
+DATA = ("tenants", "catalog", "environments", "experiments", "base", "overlays", "audit", "recalls", "serving")
 MOST_FILES = 200_000
 LARGEST_FILE = 8 * 1024 * 1024
 MOST_BYTES = 512 * 1024 * 1024

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tools.cluster import objects
+from tools.cluster import gangs, objects
 from tools.cluster.client import Json
 from tools.cluster.kueue import Place
 from tools.cluster.reading import Namespace, Reading
 from tools.cluster.targets import Run
 from tools.cluster.tracking import Tracked
+from tools.formats.lock import Lock
 
 _HOOK = "publish"
 
@@ -53,9 +54,9 @@ def observe(run: Run, reading: Reading | None, tracked: Tracked | None) -> Obser
     space = reading.namespaces.get(run.namespace) if reading is not None else None
     if run.lock is None or reading is None or space is None or not space.readable:
         return Observed(run, seen=False, tracked=tracked)
-    job = _named(space.jobs, run.lock.job_name)
+    job, inside, events = _training(space, run.lock)
     hook = _named(space.jobs, f"{run.lock.run_id}-{_HOOK}")
-    pods, hook_pods = _pods(space, job), _pods(space, hook)
+    pods, hook_pods = _pods(space, inside), _pods(space, hook)
     workload = next(iter(objects.owned_by(space.workloads, job)), None) if job else None
     mine = [item for item in (job, hook, workload, *pods, *hook_pods) if item is not None]
     return Observed(
@@ -69,7 +70,7 @@ def observe(run: Run, reading: Reading | None, tracked: Tracked | None) -> Obser
         hook_pods=hook_pods,
         workload=workload,
         place=space.places.get(objects.name(workload)) if workload else None,
-        events=_events(space, mine),
+        events=_events(events, mine),
         tracked=tracked,
     )
 
@@ -85,6 +86,18 @@ def last_seen(event: Json) -> str:
     return str(next((time for time in times if time), ""))
 
 
+def _training(space: Namespace, lock: Lock) -> tuple[Json | None, Json | None, list[Json]]:
+    """The training Job, or the JobSet as one; the Job that owns the pods; and the namespace's events."""
+    if lock.run.resources.nodes == 1:
+        job = _named(space.jobs, lock.job_name)
+        return job, job, space.events
+    jobset = _named(space.jobsets, lock.job_name)
+    if jobset is None:
+        return None, None, space.events
+    inside = gangs.job_of(jobset, space.jobs)
+    return gangs.as_job(jobset, inside), inside, gangs.told_of(space.events, inside, jobset)
+
+
 def _named(jobs: list[Json], name: str) -> Json | None:
     return next((job for job in jobs if objects.name(job) == name), None)
 
@@ -93,7 +106,7 @@ def _pods(space: Namespace, job: Json | None) -> list[Json]:
     return sorted(objects.owned_by(space.pods, job), key=objects.created) if job else []
 
 
-def _events(space: Namespace, items: list[Json]) -> list[Json]:
+def _events(events: list[Json], items: list[Json]) -> list[Json]:
     uids = {objects.at(item, "metadata", "uid") for item in items}
-    found = [event for event in space.events if objects.at(event, "involvedObject", "uid") in uids]
+    found = [event for event in events if objects.at(event, "involvedObject", "uid") in uids]
     return sorted(found, key=last_seen)

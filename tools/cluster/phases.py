@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tools.cluster import exits, objects, waiting
+from tools.causes import CAUSES, UNKNOWN
+from tools.cluster import exits, objects, stalls, waiting
 from tools.cluster.client import Json
 from tools.cluster.observed import Observed
 from tools.cluster.reasons import Reason
@@ -23,16 +24,21 @@ PHASES = {
     "cancelled": "stopped for good by `state: cancelled`",
     "unknown": "the cluster cannot be read",
 }
+_RETRY = 75
 DONE = frozenset({"finished", "failed", "cancelled"})
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A phase of `PHASES`, why the run is in it (empty where the phase says it all), and what to do."""
+    """A phase of `PHASES`, why the run is in it (empty where the phase says it all), and what to do.
+
+    cause: a code of `tools.causes.CAUSES` where something went wrong; empty otherwise.
+    """
 
     phase: str
     reason: str = ""
     remedy: str = ""
+    cause: str = ""
 
 
 def derive(seen: Observed) -> Verdict:
@@ -82,13 +88,16 @@ def _training(seen: Observed) -> Verdict:
     reason, holds = waiting.in_queue(seen)
     if holds:
         return Verdict("queued", *_pair(reason))
+    if (lost := waiting.lost(seen)) is not None:
+        return Verdict("resuming", lost.text, lost.remedy, "lost-node")
     if _runs(seen.pods):
-        return Verdict("running")
+        return Verdict("running", *stalls.reason(seen))
     why = waiting.for_pod(seen)
     if not waiting.began(seen):
         return Verdict("pending", *_pair(why))
     text = "; ".join(part for part in (waiting.last_end(seen), why.text) if part)
-    return Verdict("resuming", text, why.remedy)
+    ended = _ends(seen.pods)
+    return Verdict("resuming", text, why.remedy, ended[-1].code if ended else "")
 
 
 def _after_training(seen: Observed) -> Verdict:
@@ -112,15 +121,24 @@ def _after_training(seen: Observed) -> Verdict:
 
 
 def _failed(condition: Json, pods: list[Json], what: str) -> Verdict:
-    ended = [code for pod in pods if (code := waiting.exit_code(pod))]
+    # Of a gang's ranks the one that refused says why; those that were stopped for it end with 75.
+    ended = sorted(_ends(pods), key=lambda end: end.exit_code != _RETRY)
     text = f"{what} failed: {condition.get('reason', '')}"
     if ended:
-        text += f", {exits.in_words(ended[-1])}"
+        text += f", {ended[-1].words}"
     elif condition.get("message"):
         text += f", {condition['message']}"
+    code = ended[-1].code if ended else UNKNOWN
     if condition.get("reason") == "DeadlineExceeded":
-        return Verdict("failed", text, "the Job's own deadline is over; a platform admin looks at what it waited for")
-    return Verdict("failed", text, exits.remedy(ended[-1] if ended else 1))
+        remedy = "the Job's own deadline is over; a platform admin looks at what it waited for"
+        return Verdict("failed", text, remedy, code)
+    return Verdict("failed", text, ended[-1].remedy if ended else CAUSES[UNKNOWN].remedy, code)
+
+
+def _ends(pods: list[Json]) -> list[exits.End]:
+    """How the pods that did not succeed ended, oldest first."""
+    ends = (exits.end_of(pod) for pod in pods)
+    return [end for end in ends if end is not None and end.exit_code != 0]
 
 
 def _over(job: Json) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from tools.cluster import kueue, objects
+from tools.cluster import gangs, kueue, objects
 from tools.cluster.client import Cluster, Json
 from tools.cluster.faults import ClusterFault, Missing, Refused
 from tools.cluster.targets import Run
@@ -34,6 +34,7 @@ class Namespace:
     name: str
     readable: bool = True
     jobs: list[Json] = field(default_factory=list)
+    jobsets: list[Json] = field(default_factory=list)
     pods: list[Json] = field(default_factory=list)
     events: list[Json] = field(default_factory=list)
     workloads: list[Json] = field(default_factory=list)
@@ -65,8 +66,12 @@ def read(cluster: Cluster, runs: Sequence[Run]) -> Reading:
     version = kueue.version(cluster)
     with ThreadPoolExecutor(_THREADS) as pool:
         names = sorted({run.namespace for run in authorized})
+        several = {run.namespace for run in authorized if run.lock is not None and run.lock.run.resources.nodes > 1}
         environments = {run.namespace: run.environment for run in authorized}
-        spaces = [pool.submit(_namespace, cluster, name, environments[name], version, reading.notes) for name in names]
+        spaces = [
+            pool.submit(_namespace, cluster, name, environments[name], version, reading.notes, gang=name in several)
+            for name in names
+        ]
         apps = pool.submit(_applications, cluster, authorized, reading)
         reading.namespaces = {space.result().name: space.result() for space in spaces}
         reading.applications = apps.result()
@@ -74,7 +79,10 @@ def read(cluster: Cluster, runs: Sequence[Run]) -> Reading:
     return reading
 
 
-def _namespace(cluster: Cluster, name: str, environment: str, version: str | None, notes: list[str]) -> Namespace:
+def _namespace(
+    cluster: Cluster, name: str, environment: str, version: str | None, notes: list[str], *, gang: bool
+) -> Namespace:
+    """gang: whether a run on several nodes is looked for; clusters without any need no JobSet."""
     _right_cluster(cluster, name, environment)
     space = Namespace(name)
 
@@ -87,6 +95,8 @@ def _namespace(cluster: Cluster, name: str, environment: str, version: str | Non
             return []
 
     space.jobs = listed(_JOBS, f"/apis/batch/v1/namespaces/{name}/jobs")
+    if gang:
+        space.jobsets = listed("the JobSets", f"{gangs.API}/namespaces/{name}/jobsets")
     space.pods = listed("the pods", f"/api/v1/namespaces/{name}/pods")
     space.events = listed("the events", f"/api/v1/namespaces/{name}/events")
     if version:

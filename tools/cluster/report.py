@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from tools.cluster import objects, waiting
+from tools.cluster import exits, objects, waiting
 from tools.cluster.client import Json
 from tools.cluster.look import Look, Status
 from tools.cluster.observed import Observed, last_seen
@@ -37,6 +37,7 @@ def run(status: Status) -> dict[str, Any]:
         "phase": status.verdict.phase,
         "reason": status.verdict.reason,
         "remedy": status.verdict.remedy,
+        "cause": status.verdict.cause or None,
         "git": {
             "overlay": seen.run.overlay,
             "attempt": lock.attempt if lock else None,
@@ -96,6 +97,7 @@ def pod(item: Json) -> dict[str, Any]:
         "node": objects.at(item, "spec", "nodeName"),
         "waiting": next((reason for entry in statuses if (reason := _waiting(entry))), None),
         "exit_code": waiting.exit_code(item),
+        "cause": end.code if (end := exits.end_of(item)) is not None and end.exit_code != 0 else None,
         "restarts": sum(int(entry.get("restartCount") or 0) for entry in statuses),
         "deleting": objects.at(item, "metadata", "deletionTimestamp") is not None,
     }

@@ -91,7 +91,7 @@ def picture(glance: Glance) -> Group:
         percent = 100.0 if run["phase"] == "finished" else percent
         bar = ProgressBar(100, percent, width=_BAR) if percent is not None else ""
         below = "\n".join(part for part in (run["reason"], run["remedy"] and f"-> {run['remedy']}") if part)
-        words = "\n".join(part for part in (text.progress(tracked), below) if part)
+        words = "\n".join(part for part in (text.progress(tracked) + text.age(run), below) if part)
         table.add_row(text.title(run), Text(run["phase"], _STYLES.get(run["phase"], "yellow")), bar, Text(words))
     notes = [Text(f"note: {note}", "dim") for note in glance.look.notes]
     return Group(table, *([Text(_away(glance), "bold yellow")] if glance.away_since else []), *notes)

@@ -59,21 +59,33 @@ def title(run: dict[str, Any]) -> str:
 
 
 def progress(tracked: dict[str, Any] | None) -> str:
-    """`42 %, 0:12:03 left, loss 1.23, 850 tokens/s (12 s ago)`; empty before the first step."""
+    """`42 %, 0:12:03 ± 0:00:40 left, loss 1.23, 850 tokens/s, 12 samples/s, GPU 31.2 GiB 98 %`; empty before the first step."""
     if tracked is None or tracked["percent"] is None:
         return ""
     parts = [f"{tracked['percent']:.0f} %"]
     if tracked["eta_seconds"]:
-        parts.append(f"{timedelta(seconds=round(tracked['eta_seconds']))} left")
+        parts.append(f"{left(tracked['eta_seconds'], tracked['eta_error_seconds'])} left")
     if tracked["loss"] is not None:
         parts.append(f"loss {tracked['loss']:.4g}")
     if tracked["tokens_per_second"]:
         parts.append(f"{tracked['tokens_per_second']:,.0f} tokens/s")
+    if tracked["samples_per_second"]:
+        parts.append(f"{tracked['samples_per_second']:.3g} samples/s")
+    if tracked["gpu_memory_gib"] is not None:
+        busy = tracked["gpu_utilisation_percent"]
+        parts.append(f"GPU {tracked['gpu_memory_gib']:.1f} GiB" + (f" {busy:.0f} %" if busy is not None else ""))
     return ", ".join(parts)
+
+
+def left(seconds: float, error: float | None) -> str:
+    """`0:12:03 ± 0:00:40`: time left with half the width of its 95 % interval."""
+    uncertain = f" ± {timedelta(seconds=round(error))}" if error is not None else ""
+    return f"{timedelta(seconds=round(seconds))}{uncertain}"
 
 
 def _details(run: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "why", run["reason"]
+    yield "cause", f"{run['cause']} (docs/failures.md)" if run["cause"] else ""
     yield "next", run["remedy"]
     yield "run", _git(run)
     yield "argo cd", _application(run["application"])
@@ -133,10 +145,15 @@ def _mlflow(run: dict[str, Any]) -> Iterator[tuple[str, str]]:
     tracked = run["mlflow"]
     if tracked is None:
         return
-    age = f" ({_ago(tracked['updated'])})" if tracked["updated"] and run["phase"] == "running" else ""
-    yield "progress", f"{progress(tracked)}{age}" if progress(tracked) else ""
+    yield "progress", f"{progress(tracked)}{age(run)}" if progress(tracked) else ""
     yield "mlflow", tracked["url"]
     yield "model", f"version {tracked['version']}, {tracked['version_url']}" if tracked["version"] else ""
+
+
+def age(run: dict[str, Any]) -> str:
+    """` (0:00:12 ago)`: how old the figures of a run that trains are."""
+    tracked = run["mlflow"]
+    return f" ({_ago(tracked['updated'])})" if tracked and tracked["updated"] and run["phase"] == "running" else ""
 
 
 def _ago(moment: float) -> str:

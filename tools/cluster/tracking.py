@@ -21,6 +21,13 @@ from tools.mlflow_login import credentials
 
 _SECONDS = 5.0
 _MISSING = 404
+_FIGURES = (
+    "tokens_per_second",
+    "eta_error_seconds",
+    "samples_per_second",
+    "seconds_per_step",
+    "gpu_utilisation_percent",
+)
 _HISTORY = 25_000  # MLflow's own limit of one answer
 
 
@@ -32,7 +39,8 @@ class Away(Exception):  # noqa: N818 - MLflow's state, never a reason for status
 class Tracked:
     """A run as MLflow has it.
 
-    percent: 0 to 100. eta_seconds: as reported at `updated` (seconds since 1970). Any may be missing.
+    percent: 0 to 100. eta_seconds: as reported at `updated` (seconds since 1970); eta_error_seconds: half the width of its 95 %
+    interval (runner/pace.py). gpu_memory_gib: in use now; gpu_utilisation_percent: of the last second. Any may be missing.
     """
 
     run_id: str
@@ -41,10 +49,18 @@ class Tracked:
     eta_seconds: float | None = None
     loss: float | None = None
     tokens_per_second: float | None = None
+    eta_error_seconds: float | None = None
+    samples_per_second: float | None = None
+    seconds_per_step: float | None = None
+    gpu_memory_gib: float | None = None
+    gpu_utilisation_percent: float | None = None
+    step: int | None = None
     updated: float | None = None
     attempt: int | None = None
     version: int | None = None
     version_url: str | None = None
+    publication: str | None = None
+    evaluation: str | None = None
 
 
 class Tracking:
@@ -75,11 +91,11 @@ class Tracking:
         return [(step, value) for step, value in sorted(pairs.items()) if math.isfinite(value)]
 
     def evaluation(self, mlflow_run: str) -> dict[str, float]:
-        """The last values of a run's metrics whose names begin with `eval`."""
+        """The last values of a run's metrics whose names begin with `eval`, those of its published model aside."""
         try:
             answer = self._call(f"runs/get?{urllib.parse.urlencode({'run_id': mlflow_run})}")
             metrics = {entry["key"]: entry for entry in answer["run"]["data"].get("metrics") or []}
-            found = {name: _number(metrics, name) for name in sorted(metrics) if name.startswith("eval")}
+            found = {name: _number(metrics, name) for name in sorted(metrics) if _while_training(name)}
         except _Missing:
             return {}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -105,17 +121,23 @@ class Tracking:
         tags = {entry["key"]: entry["value"] for entry in data.get("tags") or []}
         progress = metrics.get("progress/percent") or {}
         run_id = str(run["info"]["run_id"])
-        version = self._version(lock)
+        entry = min(self._versions(lock), key=lambda found: int(found["version"]), default=None)
+        version = int(entry["version"]) if entry is not None else None
+        of_version = dict(_tags(entry)) if entry is not None else {}
         return Tracked(
             run_id=run_id,
             url=f"{self.uri}/#/experiments/{experiment}/runs/{run_id}",
             percent=_number(metrics, "progress/percent"),
             eta_seconds=_number(metrics, "progress/eta_seconds"),
             loss=_number(metrics, "loss"),
-            tokens_per_second=_number(metrics, "progress/tokens_per_second"),
+            **{name: _number(metrics, f"progress/{name}") for name in _FIGURES},
+            gpu_memory_gib=_number(metrics, "progress/gpu_memory_used_gib"),
+            step=int(progress["step"]) if "step" in progress else None,
             updated=int(progress["timestamp"]) / 1000 if "timestamp" in progress else None,
             attempt=int(tags["attempt"]) if tags.get("attempt", "").isdecimal() else None,
             version=version,
+            publication=of_version.get("publication_sha256"),
+            evaluation=of_version.get("evaluation"),
             version_url=f"{self.uri}/#/models/{_quoted(lock)}/versions/{version}" if version else None,
         )
 
@@ -132,8 +154,20 @@ class Tracking:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Away(f"{self.uri} does not speak MLflow's API ({error!r})") from error
 
-    def _version(self, lock: Lock) -> int | None:
-        return min((int(entry["version"]) for entry in self._versions(lock)), default=None)
+    def aliases(self, name: str) -> list[tuple[str, str | None]]:
+        """Aliases of a registered model, each with the tag `run_id` of its version; none where there is no such model."""
+        try:
+            answer = self._call(f"registered-models/get?{urllib.parse.urlencode({'name': name})}")
+            listed = [(entry["alias"], entry["version"]) for entry in answer["registered_model"].get("aliases") or []]
+            return [(str(alias), self._run_of(name, str(version))) for alias, version in listed]
+        except _Missing:
+            return []
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise Away(f"{self.uri} does not speak MLflow's API ({error!r})") from error
+
+    def _run_of(self, name: str, version: str) -> str | None:
+        where = urllib.parse.urlencode({"name": name, "version": version})
+        return dict(_tags(self._call(f"model-versions/get?{where}")["model_version"])).get("run_id")
 
     def _versions(self, lock: Lock) -> list[dict[str, Any]]:
         if lock.run.publish is None:
@@ -173,6 +207,11 @@ class Tracking:
         if not isinstance(answer, dict):
             raise Away(f"{self.uri} does not speak MLflow's API")
         return answer
+
+
+def _while_training(metric: str) -> bool:
+    """Whether it is of the rows that training holds out; the evaluation of the published model has names of its own."""
+    return metric.startswith("eval") and not metric.startswith("evaluation/")
 
 
 class _Missing(Away):

@@ -126,19 +126,24 @@ def last_end(seen: Observed) -> str:
     if not over:
         return ""
     disrupted = objects.condition(over[-1], "DisruptionTarget")
-    code = exit_code(over[-1])
+    end = exits.end_of(over[-1])
     parts = [str(disrupted.get("reason"))] if disrupted else []
-    parts += [exits.in_words(code)] if code is not None else []
+    parts += [end.words] if end is not None else []
     return f"the last pod ended ({', '.join(parts)})" if parts else "the last pod ended"
 
 
 def exit_code(pod: Json) -> int | None:
     """Exit code of a pod's container, None while it runs."""
-    for status in objects.at(pod, "status", "containerStatuses") or []:
-        for state in ("state", "lastState"):
-            code = objects.at(status, state, "terminated", "exitCode")
-            if code is not None:
-                return int(code)
+    ended = exits.terminated(pod)
+    return int(ended["exitCode"]) if ended is not None and ended.get("exitCode") is not None else None
+
+
+def lost(seen: Observed) -> Reason | None:
+    """Where a pod of the training Job is on a node that does not answer: which, and what to do."""
+    for pod in seen.pods:
+        if not _over(pod) and exits.node_is_lost(pod, seen.about(pod)):
+            node = objects.at(pod, "spec", "nodeName") or "its node"
+            return Reason(f"node {node} of pod {objects.name(pod)} does not answer", _taint(node))
     return None
 
 
@@ -173,10 +178,11 @@ def _with_mount(seen: Observed, pod: Json, reason: str, message: str) -> Reason:
 
 def _leaving(pod: Json) -> Reason:
     node = objects.at(pod, "spec", "nodeName") or "its node"
-    return Reason(
-        f"pod {objects.name(pod)} is ending on {node}; no second pod starts before it is gone",
-        f"if {node} is lost for good: `kubectl taint nodes {node} node.kubernetes.io/out-of-service=lost:NoExecute`",
-    )
+    return Reason(f"pod {objects.name(pod)} is ending on {node}; no second pod starts before it is gone", _taint(node))
+
+
+def _taint(node: str) -> str:
+    return f"if {node} is lost for good: `kubectl taint nodes {node} node.kubernetes.io/out-of-service=lost:NoExecute`"
 
 
 def _refusal(seen: Observed, job: Json | None) -> str | None:

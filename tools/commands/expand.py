@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="every experiment of the repository")
     parser.add_argument("--tenants", action="store_true", help="every tenant's own overlay")
     parser.add_argument("--platform", action="store_true", help="the platform's own overlay of every environment")
+    parser.add_argument("--serving", action="store_true", help="what every valid file below serving/ makes served")
     parser.add_argument("--environment", metavar="E", help="only what runs in this environment")
     parser.add_argument("--check", action="store_true", help="compare every overlay with its lock; write nothing")
     parser.add_argument("--format", choices=REPORTERS, default="text", help="how findings are printed (text)")
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     """Write or check; 1 when there are errors."""
     repository = Repository.find(args.repo)
     if args.check:
-        if args.experiments or args.all or args.tenants or args.platform or args.environment:
+        if args.experiments or args.all or args.tenants or args.platform or args.serving or args.environment:
             raise UsageError("--check looks at every overlay; call `ft expand --check` alone")
         from tools.expand import check
 
@@ -50,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
     for change in _changes(repository, files, args.environment, result.findings):
         _apply(repository, change)
     for change in _administered(repository, args):
+        _apply(repository, change)
+    for change in _served(repository, args.environment, result.findings) if args.serving else ():
         _apply(repository, change)
     return _report(result, args.format) if result.findings else 0
 
@@ -66,11 +69,23 @@ def _administered(repository: Repository, args: argparse.Namespace) -> Iterator[
         yield from platforms.changes(repository, args.environment)
 
 
+def _served(repository: Repository, environment: str | None, findings: list[Finding]) -> list[Change]:
+    """What the overlays of served models are to hold; a file with errors leaves its overlay as it is."""
+    from tools.expand import serving
+
+    valid = []
+    for source in serving.sources(repository, environment):
+        found = validate.check(repository, source)
+        findings += found
+        valid += [] if any(finding.severity == "error" for finding in found) else [source]
+    return serving.changes(repository, valid, environment)
+
+
 def _files(repository: Repository, args: argparse.Namespace) -> list[str]:
     if args.all:
         return repository.experiments()
-    if not args.experiments and not args.tenants and not args.platform:
-        raise UsageError("nothing to expand; give experiment files, --all, --tenants or --platform")
+    if not args.experiments and not args.tenants and not args.platform and not args.serving:
+        raise UsageError("nothing to expand; give experiment files, --all, --tenants, --platform or --serving")
     files = [repository.relative(path) for path in args.experiments]
     for file in files:
         if file.split("/")[0] != "experiments" or not (repository.root / file).is_file():

@@ -19,7 +19,7 @@ from tools.formats.dataset import Dataset
 from tools.formats.experiment import Method, Stage
 from tools.formats.tenant import Tenant
 from tools.importing import catalogue, defaults
-from tools.importing.text import experiment_text
+from tools.importing.text import EVALUATION, experiment_text
 from tools.importing.write import write
 from tools.repository import Repository
 
@@ -97,7 +97,7 @@ def _text(repository: Repository, args: argparse.Namespace, tenant_name: str, na
         f"Experiment {name} of {tenant_name}: one fine-tuning run. {owner} owns it.",
         f"Check it with `ft validate {file}`, see what it needs with `ft plan {file}`, then open a merge request.",
     ]
-    return experiment_text(fields, header)
+    return experiment_text(fields, header) + (EVALUATION if stage != "rm" else "")
 
 
 def _only_tenant(repository: Repository) -> str:

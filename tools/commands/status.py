@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `ft status`."""
     add_target(parser)
     parser.add_argument("--format", choices=("text", "json"), default="text", help="how it is printed (text)")
+    parser.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
 
 
 def add_target(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,9 @@
 Checked from the clone alone: the lock hashes to its run id, the overlay is what the lock gives, the commit that last wrote
 it is signed, its trailer `Merge-Request` and the audit record name what the lock names. --key gives the bot's public key;
 without it the key is looked for in your own gpg keyring and must be one of git.signing_keys in environments/<env>.yaml.
+`ft verify model FOLDER` verifies published models instead, offline and without the repository if need be: every file against
+publication.json, certificate.json, bom.cdx.json and provenance.intoto.json, and the signature of the latter. --key then gives the
+public key (PEM, ed25519); without it those of `model_signing` in environments/<env>.yaml count.
 Exit code 1: something is not as it should be.
 """
 
@@ -14,18 +17,27 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tools.errors import UsageError
+from tools.errors import ToolFault, UsageError
 from tools.expand import locks
 from tools.repository import Repository
 
 if TYPE_CHECKING:
+    from securesystemslib.signer import SSlibKey
+
     from tools.verify import Verified
+    from tools.verify_model import VerifiedModel
+
+_MODEL = "model"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `ft verify`."""
     parser.add_argument(
-        "overlays", nargs="*", metavar="OVERLAY", type=Path, help="folders overlays/<env>/<tenant>/<name>"
+        "overlays",
+        nargs="*",
+        metavar="OVERLAY",
+        type=Path,
+        help="folders overlays/<env>/<tenant>/<name>; or the word `model` and folders of published models",
     )
     parser.add_argument("--all", action="store_true", help="every run's overlay of the repository")
     parser.add_argument(
@@ -36,7 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what was verified; 1 when an overlay has a fault."""
+    """Print what was verified; 1 when an overlay or a model has a fault."""
+    if args.overlays[:1] == [Path(_MODEL)]:
+        return _models(args)
     from tools.signatures import History, keyring
     from tools.verify import Verifier
 
@@ -50,6 +64,87 @@ def run(args: argparse.Namespace) -> int:
         found = [verifier.verify(folder) for folder in folders]
     print(json.dumps([each.data() for each in found], indent=2) if args.format == "json" else _text(found))
     return int(any(each.faults for each in found))
+
+
+def _models(args: argparse.Namespace) -> int:
+    """Verify published models.
+
+    Raises:
+        UsageError: a folder or key is none.
+        ToolFault: a folder cannot be read.
+    """
+    from tools.verify_model import verify
+
+    if args.all or not args.overlays[1:]:
+        raise UsageError("give the folders of the models: `ft verify model FOLDER [FOLDER ...] [--key FILE]`")
+    found = []
+    for folder in args.overlays[1:]:
+        if not folder.is_dir():
+            raise UsageError(f"{folder} is no folder; give one such as merged-model/<model_name>/<run id>")
+        try:
+            keys, must_be_signed = _keys(args, folder)
+            found.append(verify(folder, keys, must_be_signed=must_be_signed))
+        except OSError as error:
+            raise ToolFault(
+                f"{folder} cannot be read: {error}; see that the storage is mounted and yours to read"
+            ) from error
+    print(json.dumps([each.data() for each in found], indent=2) if args.format == "json" else _models_text(found))
+    return int(any(each.faults for each in found))
+
+
+def _keys(args: argparse.Namespace, folder: Path) -> tuple[list[SSlibKey], bool]:
+    """Public keys that count for a model, and whether it has to be signed."""
+    from runner.card.signing import public_key
+    from tools.verify_model import environment_of
+
+    texts = [(f"--key {file}", _key_file(file)) for file in args.key]
+    if not texts:
+        try:
+            known = Repository.find(args.repo).environment(environment_of(folder))
+        except UsageError:
+            if args.repo is not None:
+                raise
+            known = None  # the folder alone, away from the repository
+        signing = known.model_signing if known is not None else None
+        texts = (
+            [(f"environments/{environment_of(folder)}.yaml", key.encode()) for key in signing.public_keys]
+            if signing
+            else []
+        )
+    keys = []
+    for place, text in texts:
+        try:
+            keys.append(public_key(text))
+        except ValueError as error:
+            raise UsageError(f"{place} holds {error}") from error
+    return keys, bool(keys)
+
+
+def _key_file(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"--key {file} cannot be read: {error.strerror}") from error
+
+
+def _models_text(found: list[VerifiedModel]) -> str:
+    from tools.verify_model import UNSIGNED
+
+    lines = []
+    for each in found:
+        lines += [f"{each.folder}: {fault}" for fault in each.faults]
+        if not each.faults:
+            signed = (
+                f"UNSIGNED: {each.environment or 'its environment'} names no key, so this shows no more than that nothing was "
+                "damaged"
+                if each.signature == UNSIGNED
+                else f"signed by {each.signature[:16]}"
+            )
+            lines.append(
+                f"{each.folder}: {each.model_name}, run {each.run_id}, {each.files} files as certified, {signed}"
+            )
+    wrong = sum(1 for each in found if each.faults)
+    return "\n".join([*lines, f"{len(found)} verified: {len(found) - wrong} as published, {wrong} with faults"])
 
 
 def _chosen(repository: Repository, args: argparse.Namespace) -> list[str]:

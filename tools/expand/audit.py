@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tools.expand import promotions
 from tools.expand.yamltext import dump
 from tools.findings import Finding, compose
 from tools.formats.audit import Audit, path_of
@@ -40,6 +41,9 @@ def files(repository: Repository) -> list[str]:
 
 def check(repository: Repository, file: str) -> Iterator[Finding]:
     """Faults of one record: its place, its form, and what its parts say of each other."""
+    if promotions.is_one(file):
+        yield from promotions.check(repository, file)
+        return
     if len(file.split("/")) != _DEPTH or not file.endswith(".yaml"):
         yield _at(file, "audit-path", f"{file} is no audit record", "audit/<env>/<tenant>/<run id>.yaml", "delete it")
         return

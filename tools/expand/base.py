@@ -45,7 +45,7 @@ def check(root: Path, version: str) -> list[Finding]:
 
 
 def _how_to_freeze(version: str) -> str:
-    return f"before its first overlay: cd {BASES} && sha256sum {version}/* > {version}.sha256"
+    return f"before its first overlay: cd {BASES} && find {version} -type f | LC_ALL=C sort | xargs sha256sum > {version}.sha256"
 
 
 def _finding(file: str, line: int, found: str, remedy: str) -> Finding:

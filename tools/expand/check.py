@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from tools.expand import audit, base, locks, overlay, platform, tenant, tenant_removal
+from tools.expand import audit, base, locks, overlay, platform, serving, serving_check, tenant, tenant_removal
 from tools.expand.experiments import differences
 from tools.findings import Finding, compose
 from tools.formats.digest import digest
@@ -55,9 +55,12 @@ def _rest(repository: Repository) -> Result:
         findings += tenant_removal.check(repository, folder)
     for folder in platforms:
         findings += _platform(repository, folder)
+    served = serving.folders(repository)
+    for folder in served:
+        findings += _served(repository, folder)
     for file in records:
         findings += audit.check(repository, file)
-    return Result([*(f"{folder}/{tenant.LOCK_FILE}" for folder in [*tenants, *platforms]), *records], findings)
+    return Result([*(f"{folder}/{tenant.LOCK_FILE}" for folder in [*tenants, *platforms, *served]), *records], findings)
 
 
 def _strangers(repository: Repository) -> Iterator[Finding]:
@@ -71,6 +74,7 @@ def _strangers(repository: Repository) -> Iterator[Finding]:
         for path in sorted(level.iterdir()) if level.is_dir() else []:
             if path.name not in known:
                 yield _leftover(repository, path)
+    yield from (_leftover(repository, path) for path in serving_check.strangers(repository))
 
 
 def _run(repository: Repository, folder: str, bases: set[str]) -> Iterator[Finding]:
@@ -145,6 +149,13 @@ def _platform(repository: Repository, folder: str) -> Iterator[Finding]:
         return platform.folder(lock.content), platform.files(lock)
 
     yield from _administered(repository, folder, PlatformLock, generated)
+
+
+def _served(repository: Repository, folder: str) -> Iterator[Finding]:
+    faults, lock = serving_check.check(repository, folder)
+    yield from faults
+    if lock is not None:
+        yield from _compare(repository, folder, serving.files(lock))
 
 
 def _compare(repository: Repository, folder: str, expected: Mapping[str, bytes]) -> Iterator[Finding]:

@@ -37,9 +37,6 @@ def change(repository: Repository, file: str) -> Change | Finding | None:
     folders = locks.of_experiment(repository, tenant_name, name)
     if parsed.value.state == "cancelled":
         return Change(folders[0], None) if folders else None
-    if parsed.value.resources.nodes > 1:
-        found, remedy = f"{parsed.value.resources.nodes} nodes", "take more GPUs of one node, or larger ones"
-        return parsed.document.finding(("resources", "nodes"), "expand-nodes", found, "1, as base/ has one pod", remedy)
     if not folders:
         lock = resolve(repository, tenant_name, name, parsed)
         return Change(overlay.folder(lock.run), overlay.files(lock))

@@ -9,6 +9,7 @@ from tools.errors import UsageError
 from tools.expand import overlay, platform, tenant
 from tools.formats.lock import Lock
 from tools.formats.parse import Parsed, parse
+from tools.formats.serving import SERVING
 from tools.repository import Repository
 
 OVERLAYS = "overlays"
@@ -34,7 +35,7 @@ def runs(repository: Repository) -> list[str]:
         f"{environment}/{tenant_folder.name}/{path.name}"
         for environment in environments(repository)
         for tenant_folder in folders(repository.root / environment)
-        if tenant_folder.name != tenant.TENANTS
+        if tenant_folder.name not in (tenant.TENANTS, SERVING)
         for path in folders(tenant_folder)
     ]
 

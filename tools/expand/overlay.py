@@ -54,15 +54,17 @@ def _kustomization(lock: Lock, patched: list[str]) -> str:
     labels = {"finetuning/run-id": lock.run_id, "finetuning/tenant": run.tenant, "finetuning/experiment": run.name}
     literals = [f"MLFLOW_TRACKING_URI={run.mlflow.tracking_uri}", f"MLFLOW_EXPERIMENT_NAME={run.mlflow.experiment}"]
     settings = {"name": "run", "behavior": "merge", "files": [LOCK_FILE], "literals": literals}
-    entries = "".join(f"  - {_patch(name)}\n" for name in patched)
+    entries = "".join(f"  - {_patch(name, run)}\n" for name in patched)
+    base = f"../../../../{BASES}/{run.base}"
+    gang = f"components: [{base}/nodes]\n" if patches.is_gang(run) else ""
     return (
         f"""\
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 namespace: {text(run.namespace)}
 namePrefix: {text(f"{lock.run_id}-")}
-resources: [../../../../{BASES}/{run.base}]
-images: {_flow([{"name": "llama-factory-train", "newName": image, "digest": digest}])}
+resources: [{base}]
+{gang}images: {_flow([{"name": "llama-factory-train", "newName": image, "digest": digest}])}
 labels: {_flow([{"pairs": labels, "includeTemplates": True}])}
 generatorOptions: {{disableNameSuffixHash: true}}
 configMapGenerator: {_flow([settings])}
@@ -72,9 +74,10 @@ configMapGenerator: {_flow([settings])}
     )
 
 
-def _patch(name: str) -> str:
+def _patch(name: str, run: LockedRun) -> str:
     target = patches.TRAINING if name == TRAINING_PATCH else patches.PUBLISH
-    return f"{{path: {name}, target: {{kind: Job, name: {target}}}}}"
+    kind = "JobSet" if name == TRAINING_PATCH and patches.is_gang(run) else "Job"
+    return f"{{path: {name}, target: {{kind: {kind}, name: {target}}}}}"
 
 
 def _flow(value: Any) -> str:

@@ -25,8 +25,10 @@ PUBLISH_MEMORY_GIB = 8
 PUBLISH_DEADLINE_SECONDS = 3600
 _PYTHON_AND_TORCH_GIB = 4
 _WEIGHTS_IN_MEMORY = 2  # the base and the merged weights at once, at worst
-_PASSES = 4  # read the base, write the merged, hash it, load it for certification
+_PASSES = 5  # read the base, write the merged; hash it; read both for the certificate
 _BYTES_PER_SECOND = 100_000_000  # NFS over 1 Gbit/s
+_SCORED_MODELS = 3  # base, candidate and champion
+_PASSES_TO_SCORE = 2
 _START_SECONDS = 600
 _ROUND_SECONDS = 600
 
@@ -55,8 +57,15 @@ def publishing_gib(weights: int) -> int:
 
 
 def publish_deadline_seconds(run: LockedRun) -> int:
-    """Longest time of the publish Job, seconds: four passes over the weights at 100 MB/s, never less than the base's."""
-    needed = _START_SECONDS + _PASSES * _model_bytes(run) / _BYTES_PER_SECOND
+    """Longest time of the publish Job, seconds: five passes over the weights at 100 MB/s, never less than the base's.
+
+    An evaluation adds its own limit, reading each of its models twice (hash, load), and a start of Python and torch.
+    """
+    passes, seconds = _PASSES, _START_SECONDS
+    if run.evaluation is not None:
+        passes += _SCORED_MODELS * _PASSES_TO_SCORE
+        seconds += _START_SECONDS + run.evaluation.time_limit_seconds
+    needed = seconds + passes * _model_bytes(run) / _BYTES_PER_SECOND
     return max(PUBLISH_DEADLINE_SECONDS, ceil(needed / _ROUND_SECONDS) * _ROUND_SECONDS)
 
 

@@ -23,6 +23,7 @@ _PARTS = {
     "volumes.yaml": ("tenant/nfs", tenant_parts.volumes),
     "queues.yaml": ("tenant/kueue", tenant_parts.queues),
     "external-secret.yaml": ("tenant/external-secret", tenant_parts.secret),
+    "monitoring.yaml": ("tenant/monitoring", tenant_parts.monitoring),
     "argocd.yaml": ("argocd/tenant", tenant_argocd.patches),
 }
 

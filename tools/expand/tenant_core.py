@@ -76,6 +76,7 @@ def _hard(content: TenantContent) -> dict[str, str]:
         **{f"{kind}.{name}": quantities[name] for name in ("cpu", "memory") for kind in ("requests", "limits")},
         "pods": str(amount.gpus + 2 * tenant_sizes.SIDE_JOBS),  # twice: a pod that ends still counts beside the next
         "count/jobs.batch": str(content.tenant.quota.jobs),
+        "count/jobsets.jobset.x-k8s.io": str(content.tenant.quota.jobs),
         "requests.storage": tenant_sizes.gib(sum(sizes_gib(content).values())),
     }
 

@@ -14,13 +14,14 @@ _SERVICE = "svc"
 
 def cluster_namespace(uri: str) -> str | None:
     """Namespace of an MLflow inside the cluster (`<service>.<namespace>.svc[.<domain>]`), None for one outside."""
-    labels = (urlsplit(uri).hostname or "").split(".")
+    labels = _host(uri).split(".")
     return labels[1] if labels[2:3] == [_SERVICE] else None
 
 
 def is_reachable(mlflow: Mlflow) -> bool:
     """Whether a NetworkPolicy can name the server: policies know namespaces and addresses, not host names."""
-    return cluster_namespace(mlflow.tracking_uri) is not None or bool(_blocks(mlflow))
+    named = cluster_namespace(mlflow.tracking_uri) is not None
+    return bool(_host(mlflow.tracking_uri)) and (named or bool(_blocks(mlflow)))
 
 
 def mlflow_egress(mlflow: Mlflow) -> list[dict[str, Any]]:
@@ -34,8 +35,17 @@ def mlflow_egress(mlflow: Mlflow) -> list[dict[str, Any]]:
     return [{"to": peers, "ports": [{"protocol": "TCP", "port": _port(mlflow)}]}]
 
 
+def _host(uri: str) -> str:
+    """The address's host; empty where it has none or is none, which the rule `environment-mlflow` says."""
+    try:
+        parts = urlsplit(uri)
+        return (parts.hostname or "") if parts.port != 0 else ""
+    except ValueError:  # half a bracket of an IPv6 address, or a port that is none
+        return ""
+
+
 def _blocks(mlflow: Mlflow) -> list[str]:
-    host = urlsplit(mlflow.tracking_uri).hostname or ""
+    host = _host(mlflow.tracking_uri)
     try:
         address = ip_address(host)
     except ValueError:

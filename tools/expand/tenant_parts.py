@@ -1,4 +1,4 @@
-"""The parts of a tenant's namespace that an environment switches on: NFS volumes, the queue and the external secret.
+"""The parts of a tenant's namespace that an environment switches on: NFS volumes, the queue, the external secret, scraping.
 
 Each function gives the patches of one folder of base/, empty where the environment does not ask for it.
 """
@@ -9,6 +9,8 @@ from tools.expand import tenant_sizes
 from tools.expand.tenant_core import BASE_MODELS, NAMED, STORAGE, Object, claims, head
 from tools.formats.environment import TENANT
 from tools.formats.tenant_lock import TenantContent
+
+METRICS_PORT = 9464  # of the training pods: RUNNER_METRICS_PORT in base/training
 
 
 def volumes(content: TenantContent) -> list[Object]:
@@ -52,6 +54,15 @@ def queues(content: TenantContent) -> list[Object]:
             "spec": {"clusterQueue": f"finetuning-{content.name}"},
         },
     ]
+
+
+def monitoring(content: TenantContent) -> list[Object]:
+    """base/tenant/monitoring: who may ask the training pods for their metrics."""
+    if content.cluster.monitoring is None:
+        return []
+    peers = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": content.cluster.monitoring}}}]
+    ingress = [{"from": peers, "ports": [{"protocol": "TCP", "port": METRICS_PORT}]}]
+    return [{**head("networking.k8s.io/v1", "NetworkPolicy", "allow-metrics"), "spec": {"ingress": ingress}}]
 
 
 def secret(content: TenantContent) -> list[Object]:

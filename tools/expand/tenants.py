@@ -67,6 +67,7 @@ def _cluster(environment: Environment) -> Cluster:
         tenant_group=environment.tenant_group,
         external_secrets=environment.external_secrets,
         notifications=environment.notifications,
+        monitoring=environment.monitoring,
         kueue=environment.kueue,
     )
 

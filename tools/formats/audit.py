@@ -68,6 +68,14 @@ class Registered(Strict):
 
     name: Annotated[str, Field(min_length=1, max_length=100, description="<tenant>.<model_name>")]
     version: Annotated[int, Field(ge=1)]
+    # Left out where unknown: records from before they existed keep their bytes.
+    publication: Annotated[
+        Sha256 | None, Field(exclude_if=lambda found: found is None, description="SHA-256 of its publication.json")
+    ] = None
+    evaluation: Annotated[
+        Literal["passed", "failed", "none"] | None,
+        Field(exclude_if=lambda found: found is None, description="Verdict of its evaluation; none: it has none"),
+    ] = None
 
 
 class Outcome(Strict):

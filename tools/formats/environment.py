@@ -8,6 +8,7 @@ from pydantic import Field
 
 from tools.formats.base import Duration, Label, Strict, Text
 from tools.formats.people import Person
+from tools.formats.retention import Retention
 
 TENANT = "{tenant}"
 _WITH_TENANT = r"^[^{}\s]*\{tenant\}[^{}\s]*$"
@@ -76,6 +77,51 @@ class Notifications(Strict):
     ]
 
 
+class Gateway(Strict):
+    """Where served models are registered, so that clients reach each at a path of its own."""
+
+    kind: Annotated[Literal["gateway-api"], Field(description="gateway-api: an HTTPRoute (Gateway API v1)")]
+    name: Annotated[Label, Field(description="Name of the Gateway")]
+    namespace: Annotated[Label, Field(description="Namespace of the Gateway")]
+    hostname: Annotated[
+        str,
+        Field(
+            pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+            max_length=253,
+            description="Host name of the models' addresses: https://<hostname>/<tenant>/<model_name>/v1",
+        ),
+    ]
+
+
+class ServingSite(Strict):
+    """Where the serving team's vLLM reads promoted models; without it nothing can be promoted there."""
+
+    base: Annotated[
+        str, Field(pattern=r"^v[1-9][0-9]*$", description="Version of base/serving/ for new promotions")
+    ] = "v1"
+    namespace: Annotated[
+        str,
+        Field(
+            pattern=r"^(\{tenant\}|[a-z0-9])([-a-z0-9]|\{tenant\})*$",
+            max_length=30,
+            description="Namespace of the vLLM of a tenant; {tenant} stands for the tenant",
+        ),
+    ] = "{tenant}-serving"
+    gateway: Annotated[Gateway | None, Field(description="Omit it where nothing is to be registered")] = None
+
+
+class ModelSigning(Strict):
+    """Who signs published models; the private key is the Secret model-signing (key.pem) of the tenants' namespaces."""
+
+    public_keys: Annotated[
+        list[Annotated[str, Field(pattern=r"^MCowBQYDK2VwAyEA[A-Za-z0-9+/]{43}=$")]],
+        Field(
+            min_length=1,
+            description="ed25519 keys, the current one first: the line between the dashes that `openssl pkey -pubout` prints",
+        ),
+    ]
+
+
 class Gpu(Strict):
     """The GPUs of the environment's nodes."""
 
@@ -110,8 +156,19 @@ class Environment(Strict):
     ] = "finetuning:{tenant}"
     external_secrets: Annotated[ExternalSecrets | None, Field(description="Whether they fetch credentials")] = None
     notifications: Annotated[Notifications | None, Field(description="Whether Argo CD tells anybody")] = None
+    model_signing: Annotated[
+        ModelSigning | None, Field(description="Keys of published models; without them none has to be signed")
+    ] = None
+    serving: Annotated[ServingSite | None, Field(description="Where promoted models are served")] = None
+    monitoring: Annotated[
+        Label | None,
+        Field(description="Namespace of the Prometheus that may scrape the training pods; without it nobody may"),
+    ] = None
     kueue: Annotated[bool, Field(description="Whether Kueue queues the Jobs")] = False
     keep_finished: Annotated[Duration, Field(description="How long an overlay stays after its run has finished")] = "7d"
+    retention: Annotated[Retention, Field(description="How long the tenants' storages keep what runs left")] = (
+        Retention()
+    )
 
 
 class Platform(Strict):

@@ -11,6 +11,8 @@ from tools.formats.base import Duration, Label, Login, Strict, Text
 Stage = Literal["pt", "sft", "rm", "dpo", "kto"]
 Method = Literal["lora", "qlora", "full"]
 Priority = Literal["low", "normal", "high"]
+Metric = Literal["exact_match", "rouge_l", "perplexity", "llamafactory_rouge_l", "llamafactory_bleu_4"]
+Threshold = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Resources(Strict):
@@ -26,6 +28,54 @@ class Publish(Strict):
 
     model_name: Annotated[Label, Field(description="Registered as <tenant>.<model_name>")]
     merge: Annotated[bool, Field(description="false keeps the merge manual: `ft publish RUN_ID` later")] = True
+
+
+class Passes(Strict):
+    """What an evaluation must find for the model to be proposed for promotion."""
+
+    by: Annotated[
+        Metric | None,
+        Field(description="Metric that base and champion are compared by; the first of metrics when omitted"),
+    ] = None
+    better_than_base: Annotated[
+        bool, Field(description="The 95 % interval of the difference from the base model lies on the better side of 0")
+    ] = True
+    not_worse_than_champion: Annotated[
+        bool, Field(description="The interval of the difference from the champion is not all on the worse side of 0")
+    ] = True
+    minimum: Annotated[
+        dict[Metric, Threshold], Field(description="Metric -> least value, for instance exact_match: 0.8")
+    ] = {}
+    maximum: Annotated[dict[Metric, Threshold], Field(description="Metric -> greatest value, for perplexity")] = {}
+
+
+class Evaluation(Strict):
+    """Held-out data and behaviours that base, candidate and champion are scored on before a promotion."""
+
+    datasets: Annotated[
+        list[Label],
+        Field(
+            min_length=1,
+            max_length=8,
+            description="Held-out data: file names of the tenant's datasets/, not trained on",
+        ),
+    ]
+    metrics: Annotated[list[Metric], Field(min_length=1, max_length=5, description="What is measured")] = [
+        "exact_match",
+        "rouge_l",
+        "perplexity",
+    ]
+    behaviours: Annotated[
+        list[Label], Field(max_length=4, description="Tests of the answers: file names of the tenant's behaviours/")
+    ] = []
+    max_rows: Annotated[
+        int, Field(ge=1, le=5000, description="Rows that are scored, spread evenly over the held-out data")
+    ] = 500
+    max_new_tokens: Annotated[int, Field(ge=1, le=2048, description="Longest answer, tokens")] = 128
+    time_limit: Annotated[
+        Duration, Field(description="Answering stops at this time; what is not scored by then fails the evaluation")
+    ] = "1h"
+    passes: Passes = Passes()
 
 
 class Experiment(Strict):
@@ -52,6 +102,9 @@ class Experiment(Strict):
         "normal"
     )
     publish: Annotated[Publish | None, Field(description="Omit it to keep the adapter only")] = None
+    evaluation: Annotated[
+        Evaluation | None, Field(description="How the published model is scored; omit it to register it unscored")
+    ] = None
     state: Annotated[Literal["active", "cancelled"], Field(description="cancelled stops and removes it, for good")] = (
         "active"
     )

@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from tools.formats.base import Label, Login, RelativePath, Sha256, Strict
+from tools.formats.behaviour import Behaviour
 from tools.formats.digest import digest
+from tools.formats.experiment import Metric, Passes
 from tools.formats.model import File, Source
 
 HASH_IN_NAME = 8
@@ -63,6 +65,10 @@ class LockedPublish(Strict):
 
     model_name: Annotated[str, Field(description="<tenant>.<model_name>")]
     merge: bool
+    # Left out where nothing is signed: locks from before it existed keep their bytes and hashes.
+    signed: Annotated[
+        bool, Field(exclude_if=lambda signed: not signed, description="Whether an unsigned model must not be published")
+    ] = False
 
 
 class LockedResources(Strict):
@@ -78,6 +84,18 @@ class LockedStorage(Strict):
 
     claim: Label
     base_models_claim: Label
+
+
+class LockedEvaluation(Strict):
+    """What the published model is scored on, and what it must reach."""
+
+    datasets: list[LockedDataset]
+    metrics: list[Metric]
+    behaviours: Annotated[dict[Label, Behaviour], Field(description="Content of the tenant's files, by their names")]
+    max_rows: Annotated[int, Field(ge=1)]
+    max_new_tokens: Annotated[int, Field(ge=1)]
+    time_limit_seconds: Annotated[int, Field(ge=60)]
+    passes: Passes
 
 
 class LockedRun(Strict):
@@ -102,6 +120,8 @@ class LockedRun(Strict):
     resources: LockedResources
     uid: int
     gid: int
+    # Left out where there is none: locks from before it existed keep their bytes and hashes.
+    evaluation: Annotated[LockedEvaluation | None, Field(exclude_if=lambda found: found is None)] = None
 
 
 class Lock(Strict):

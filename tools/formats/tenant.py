@@ -9,6 +9,7 @@ from pydantic import Field
 from tools.formats.base import Duration, Label, Strict, Text
 from tools.formats.experiment import Priority
 from tools.formats.people import Person
+from tools.formats.retention import Retention
 
 
 class Quota(Strict):
@@ -48,6 +49,11 @@ class Tenant(Strict):
         "normal",
     ]
     quota: Quota
+    # No part of the tenant's overlay: `ft storage prune` reads it here, so a change is no deployment.
+    retention: Annotated[
+        Retention | None,
+        Field(exclude=True, description="How long the storage keeps what runs left; the environment's when omitted"),
+    ] = None
     uid: Annotated[
         int, Field(ge=10000, le=2_000_000_000, description="User id of its jobs, fixed by admission (NFS believes it)")
     ] = 10001

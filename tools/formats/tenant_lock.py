@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from tools.formats.base import Label, RelativePath, Sha256, Strict
 from tools.formats.digest import digest
@@ -35,7 +35,16 @@ class Cluster(Strict):
     tenant_group: str
     external_secrets: ExternalSecrets | None
     notifications: Notifications | None
+    monitoring: Annotated[Label | None, Field(description="Left out where nothing is scraped")] = None
     kueue: bool
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_absent(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Locks from before this field keep their bytes and hashes."""
+        data: dict[str, Any] = dump(self)
+        if data.get("monitoring") is None:
+            data.pop("monitoring", None)
+        return data
 
 
 class TenantContent(Strict):

@@ -9,13 +9,13 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from tools.generate import rules_page, schemas
+from tools.generate import failures_page, rules_page, schemas
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run every generator that this environment can run."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    generators = [schemas.main, rules_page.main]
+    generators = [schemas.main, rules_page.main, failures_page.main]
     if find_spec("llamafactory"):
         from tools.generate import llamafactory_tables
 

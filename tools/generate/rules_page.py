@@ -17,9 +17,12 @@ _KINDS = {
     "experiment": "Experiments: experiments/&lt;tenant&gt;/&lt;name&gt;.yaml",
     "tenant": "Tenants: tenants/&lt;tenant&gt;/tenant.yaml",
     "dataset": "Datasets: tenants/&lt;tenant&gt;/datasets/&lt;dataset&gt;.yaml",
+    "behaviour": "Behaviours: tenants/&lt;tenant&gt;/behaviours/&lt;name&gt;.yaml",
     "model": "Base models: catalog/models/&lt;model&gt;.yaml",
     "environment": "Environments: environments/&lt;environment&gt;.yaml",
     "platform": "The platform: environments/platform.yaml",
+    "serving": "Served models: serving/&lt;env&gt;/&lt;tenant&gt;/&lt;model_name&gt;.yaml",
+    "recall": "Recalls: recalls/&lt;tenant&gt;/&lt;dataset&gt;.yaml",
 }
 
 

@@ -47,6 +47,17 @@ EFFECTS: Mapping[str, str] = {
 }
 
 
+# What a published model may be scored on; a new experiment has it as a comment, for nobody can guess the held-out data.
+EVALUATION = """\
+# Score the model before it may be promoted (see the guide); held-out data is a dataset that is not trained on:
+# evaluation:
+#   datasets: [held-out]
+#   metrics: [exact_match, rouge_l, perplexity]   # the first one decides against base and champion
+#   behaviours: []                        # tests of its answers, files of the tenant's behaviours/
+#   time_limit: 1h
+"""
+
+
 def experiment_text(fields: Mapping[str, Any], header: list[str]) -> str:
     """The file's text: `header` as comment lines, then the fields in the format's order.
 

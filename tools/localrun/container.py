@@ -16,6 +16,8 @@ from tools.render.documents import Manifest, pod
 
 # Of the user's own environment a container would see nothing; these tell programs where this machine keeps things.
 _INHERITED = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
+# Files that a cluster mounts from a Secret, and a user may name here.
+_FILES = ("MODEL_SIGNING_KEY",)
 _GPU = "nvidia.com/gpu"
 _CODE = Path(__file__).resolve().parents[2]  # where the packages `tools` and `runner` lie
 
@@ -62,6 +64,7 @@ def command(
     arguments = [sandbox.host(argument) for argument in container.get("args") or []]
     values = {entry["name"]: _value(entry, job, configmaps) for entry in container.get("env") or []}
     declared = {name: sandbox.host(value) for name, value in values.items() if value is not None}
+    declared |= {name: os.environ[name] for name in _FILES if name in os.environ and name in declared}
     environment = {**_machine(machine, container), **declared, "MLFLOW_TRACKING_URI": machine.tracking_uri}
     return Command([str(machine.python), *ENTRYPOINT, *arguments, *extra], environment, machine.storage)
 

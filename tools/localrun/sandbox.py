@@ -86,8 +86,9 @@ def _volume(
         return claims[claim]
     if "configMap" in volume:
         _write(volume["configMap"], configmaps, scratch)
-    elif "emptyDir" not in volume:
-        raise ToolFault(f"volume {volume['name']} cannot be had on this machine; allowed: claim, configMap, emptyDir")
+    elif "emptyDir" not in volume and not (volume.get("secret") or {}).get("optional"):
+        allowed = "claim, configMap, emptyDir, a Secret that is optional (it is empty here)"
+        raise ToolFault(f"volume {volume['name']} cannot be had on this machine; allowed: {allowed}")
     return scratch
 
 

@@ -12,6 +12,7 @@ from tools.plan.fit import Change, Verdict, verdict
 from tools.plan.hours import Duration
 from tools.plan.memory import Part
 from tools.plan.quota import Share
+from tools.plan.scoring import Scoring
 from tools.plan.steps import Steps
 from tools.plan.workload import Workload
 
@@ -30,7 +31,7 @@ class Plan:
     """What one experiment would do, need and cost.
 
     device, limit: what trains it and its memory in bytes. gpu, price: None and 0 without GPUs; price is for one GPU-hour.
-    planned_gpu_hours: time limit x GPUs x nodes, the upper bound that counts against the quota.
+    planned_gpu_hours: time limit x GPUs x nodes, the upper bound that counts against the quota; with the evaluation's.
     """
 
     file: str
@@ -44,6 +45,7 @@ class Plan:
     changes: tuple[Change, ...]
     disk: Disk
     duration: Duration
+    scoring: Scoring | None
     planned_gpu_hours: float
     price: float
     currency: str

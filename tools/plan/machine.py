@@ -9,6 +9,7 @@ memory          {device, limit_bytes, peak_bytes, allocated_bytes, parts: [{name
                 changes: [{what, bytes}]}: of one GPU, or of the CPU container
 storage_bytes   {checkpoint, checkpoints (how many), result, merged, peak}
 hours           {low, high, limit, flops_per_token}: training time; low and high are null without a GPU
+evaluation      null, or {models, rows, hours_low, hours_high, hours_limit}: scoring on one GPU; null as above
 cost            {currency, price_per_gpu_hour, gpu_hours_low, gpu_hours_high, gpu_hours_limit, low, high, limit}
 quota           [{name, unit, before, after, allowed, exceeded}]
 difference      null, or {nearest, changes: [{key, old, new}]}: values as JSON text, null where the key is missing
@@ -22,6 +23,7 @@ from typing import Any
 
 from tools.plan.estimate import Plan
 from tools.plan.memory import allocated
+from tools.plan.scoring import MODELS
 
 
 def report(plans: Sequence[Plan]) -> str:
@@ -63,6 +65,7 @@ def as_data(plan: Plan) -> dict[str, Any]:
             "limit": run.resources.time_limit_seconds / 3600,
             "flops_per_token": plan.duration.flops_per_token,
         },
+        "evaluation": _evaluation(plan),
         "cost": _cost(plan),
         "quota": [
             {
@@ -98,6 +101,14 @@ def _memory(plan: Plan) -> dict[str, Any]:
         ],
         "changes": [{"what": change.what, "bytes": round(change.bytes)} for change in plan.changes],
     }
+
+
+def _evaluation(plan: Plan) -> dict[str, Any] | None:
+    found = plan.scoring
+    if found is None:
+        return None
+    hours = {"hours_low": found.low, "hours_high": found.high, "hours_limit": found.limit}
+    return {"models": MODELS, "rows": found.rows, **hours}
 
 
 def _cost(plan: Plan) -> dict[str, Any]:

@@ -17,6 +17,9 @@ _FRAGMENTS = 0.05
 _STATES = {"sgd": 0, "adafactor": 0, "lion_32bit": 1, "paged_lion_32bit": 1, "rmsprop": 1, "adagrad": 1}
 _EIGHT_BIT = {"lion_8bit": 1, "paged_lion_8bit": 1, "rmsprop_bnb_8bit": 1}
 _TWO_STATES = 2
+_FSDP = (
+    "Zhao et al. 2023, PyTorch FSDP, section 3: 1/F of all states and the largest unit whole, the next one prefetched"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,10 @@ class Part:
 
 def parts(work: Workload) -> list[Part]:
     """The parts of one process's peak memory. Their sum without `overhead` is what torch.cuda.max_memory_allocated reports."""
-    held = [_weights(work), _adapter(work), _gradients(work), _optimiser(work), *_activations(work)]
-    held += [part for part in (_autocast(work), _reference(work), _dequantised(work)) if part is not None]
+    kept = [_weights(work), _adapter(work), _gradients(work), _optimiser(work)]
+    held = [*(_shared_out(part, work.shards) for part in kept), *_activations(work)]
+    further = (_autocast(work), _gathered(work), _reference(work), _dequantised(work))
+    held += [part for part in further if part is not None]
     return [*held, _overhead(work, sum(part.bytes for part in held))]
 
 
@@ -87,7 +92,7 @@ def _adapter(work: Workload) -> Part:
 
 def _gradients(work: Workload) -> Part:
     count, size = parameters.trainable(work), work.trainable_bytes
-    buckets = work.processes > 1
+    buckets = work.processes > 1 and work.shards == 1
     formula = f"{count:,} trainable parameters x {size} B" + (
         " x 2 (gradients and all-reduce buckets)" if buckets else ""
     )
@@ -138,12 +143,31 @@ def _logits_formula(work: Workload, shape: str, loss: float) -> str:
 
 
 def _autocast(work: Workload) -> Part | None:
-    if work.method != "full" or not work.autocast:
+    if work.method != "full" or not work.autocast or work.shards > 1:
         return None
     count = work.architecture.parameters
     return Part(
         "16-bit copies", count * 2, f"{count:,} parameters x 2 B", "torch autocast: casts of 32-bit weights are cached"
     )
+
+
+def _shared_out(part: Part, shards: int) -> Part:
+    """What one of `shards` processes holds of a part that FSDP shares out."""
+    if shards == 1 or not part.bytes:
+        return part
+    source = f"{part.source}; {_FSDP}"
+    return Part(part.name, part.bytes / shards, f"{part.formula} / {shards} GPUs", source)
+
+
+def _gathered(work: Workload) -> Part | None:
+    """What FSDP has whole at once: the layer that is computed, the next one, and what lies outside the layers."""
+    if work.shards == 1:
+        return None
+    layers = sum(i * o * n for i, o, n in work.architecture.linear_modules.values())
+    layer = layers // work.architecture.num_hidden_layers
+    outside = max(0, work.architecture.parameters - layers)
+    formula = f"(2 layers x {layer:,} + {outside:,} outside the layers) x {work.compute_bytes} B"
+    return Part("gathered layers", (2 * layer + outside) * work.compute_bytes, formula, _FSDP)
 
 
 def _reference(work: Workload) -> Part | None:

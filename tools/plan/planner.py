@@ -23,7 +23,8 @@ from tools.plan.hours import duration
 from tools.plan.lengths import share_over
 from tools.plan.memory import GIB
 from tools.plan.quota import approvals, gpu_hours, shares
-from tools.plan.steps import packs, training_steps
+from tools.plan.scoring import scoring
+from tools.plan.steps import Steps, packs, training_steps
 from tools.plan.workload import Workload, workload
 from tools.repository import Repository
 from tools.resolve import resolve
@@ -69,6 +70,7 @@ class Planner:
             changes=tuple(changes(work)) if tight else (),
             disk=need,
             duration=duration(work, steps, gpu),
+            scoring=scoring(run, work, gpu),
             planned_gpu_hours=gpu_hours(run),
             price=gpu.price_per_hour if gpu else 0.0,
             currency=gpus.currency if gpus else "",
@@ -77,7 +79,7 @@ class Planner:
                 approvals(run, tenant, usernames(self.repository.platform.admins) if self.repository.platform else [])
             ),
             difference=nearest(_leaves_of(Experiment.model_validate(run.experiment)), self._earlier(file)),
-            notes=(*_state(lock), *steps.notes, *_notes(work, run.settings)),
+            notes=(*_state(lock), *steps.notes, *_notes(work, run.settings), *_last_step(work, steps)),
         )
 
     def _lock(self, file: str) -> Lock:
@@ -187,8 +189,6 @@ def _cut(name: str, dataset: Dataset, work: Workload) -> Cut:
 
 def _notes(work: Workload, settings: Mapping[str, Any]) -> list[str]:
     found = []
-    if work.processes > 1:
-        found.append("the runner of this release trains on one GPU: it ends such a run at once, with exit code 2")
     if not work.measured:
         found.append(
             "token lengths were not measured: every row is taken to be cutoff_len long; `ft dataset add` measures them"
@@ -197,9 +197,24 @@ def _notes(work: Workload, settings: Mapping[str, Any]) -> list[str]:
         found.append("packing without neat_packing: examples in one sequence see each other")
     if work.architecture.num_experts > 1:
         found.append("mixture of experts: hours are those of all experts, so an upper bound")
-    if work.method == "full" and work.processes > 1:
-        found.append("no sharding: every GPU holds all weights, gradients and optimiser states")
+    if work.shards > 1:
+        found.append(
+            f"FSDP shares weights, gradients and optimiser states out over {work.shards} GPUs (the platform's choice)"
+        )
+    elif work.method == "full" and work.processes > 1:
+        found.append("no sharding: every process holds all weights, gradients and optimiser states")
     return found
+
+
+def _last_step(work: Workload, steps: Steps) -> list[str]:
+    """Every process trains on as many batches: rows are repeated for it (accelerate/data_loader.py, `even_batches`)."""
+    together = int(work.value("per_device_train_batch_size")) * work.processes
+    missing = -steps.examples % together
+    if work.processes == 1 or not missing or work.value("dataloader_drop_last"):
+        return []
+    return [
+        f"{steps.examples:,} examples are no multiple of {together:,}: an epoch's last batches repeat {missing:,} of them"
+    ]
 
 
 @cache

@@ -33,9 +33,10 @@ class Share:
 
 
 def gpu_hours(run: LockedRun) -> float:
-    """GPU-hours that a run may use: time limit x GPUs x nodes."""
+    """GPU-hours that a run may use: time limit x GPUs x nodes, and its evaluation's time limit on one of them."""
     resources = run.resources
-    return resources.time_limit_seconds / HOUR * resources.gpus * resources.nodes
+    scoring = run.evaluation.time_limit_seconds if run.evaluation is not None and resources.gpus else 0
+    return (resources.time_limit_seconds * resources.gpus * resources.nodes + scoring) / HOUR
 
 
 def shares(

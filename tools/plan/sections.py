@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tools.plan import words
 from tools.plan.estimate import Plan
+from tools.plan.scoring import MODELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ def _run(plan: Plan) -> Iterator[tuple[str, str]]:
     yield "model", f"{run.model.name} ({run.model.source.repository} {run.model.source.revision}, {run.model.licence})"
     for dataset in run.datasets:
         yield "dataset", f"{dataset.name}: {dataset.rows:,} rows, sha256 {dataset.sha256[:12]}"
+    for dataset in run.evaluation.datasets if run.evaluation else ():
+        yield "held-out data", f"{dataset.name}: {dataset.rows:,} rows, sha256 {dataset.sha256[:12]}"
     gpus = f"{resources.gpus} x {plan.device} on each of {resources.nodes} node(s)" if resources.gpus else "CPU only"
     yield "devices", gpus
     yield "image", run.image
@@ -71,6 +74,8 @@ def _training(plan: Plan) -> Iterator[tuple[str, str]]:
     steps, each = plan.steps, plan.work.sequences
     yield "optimisation steps", f"{steps.optimisation_steps:,} ({steps.epochs:g} epochs of {steps.steps_per_epoch:,})"
     yield "examples", f"{steps.examples:,} an epoch, {steps.examples_per_step:,} a step"
+    if plan.work.processes > 1:
+        yield "effective batch", _effective(plan)
     yield (
         "tokens",
         f"{words.count(plan.duration.tokens)} in all, {plan.work.typical:,.0f} an example, at most {plan.work.longest:,}",
@@ -78,6 +83,13 @@ def _training(plan: Plan) -> Iterator[tuple[str, str]]:
     yield "forward pass", f"{each} sequence(s), up to {plan.work.tokens:,} tokens with padding"
     for key, value in plan.lock.run.settings.items():
         yield key, str(value)
+
+
+def _effective(plan: Plan) -> str:
+    work, resources = plan.work, plan.lock.run.resources
+    batch, accumulation = work.value("per_device_train_batch_size"), work.value("gradient_accumulation_steps")
+    ranks = f"{max(1, resources.gpus)} x {resources.nodes} processes"
+    return f"{plan.steps.examples_per_step:,} = batch {batch} x accumulation {accumulation} x {ranks}"
 
 
 def _cuts(plan: Plan) -> Iterator[tuple[str, str, str]]:
@@ -120,14 +132,27 @@ def _cost(plan: Plan) -> Iterator[tuple[str, str, str]]:
     low, high, limit = plan.duration.low, plan.duration.high, plan.lock.run.resources.time_limit_seconds / 3600
     if low is None or high is None:
         yield "training", "not known on a CPU", words.hours(limit)
+        yield from _scoring(plan)
         return
     yield "training", f"{words.hours(low)} to {words.hours(high)}", words.hours(limit)
+    yield from _scoring(plan)
     devices = plan.lock.run.resources.gpus * plan.lock.run.resources.nodes
-    yield "GPU-hours", f"{low * devices:,.1f} to {high * devices:,.1f}", f"{plan.planned_gpu_hours:,.1f}"
-    price = plan.price * devices
-    yield f"cost, {plan.currency}", f"{low * price:,.2f} to {high * price:,.2f}", f"{limit * price:,.2f}"
+    scored_low, scored_high = (plan.scoring.low or 0, plan.scoring.high or 0) if plan.scoring else (0, 0)
+    least, most = low * devices + scored_low, high * devices + scored_high
+    yield "GPU-hours", f"{least:,.1f} to {most:,.1f}", f"{plan.planned_gpu_hours:,.1f}"
+    price = plan.price
+    at_most = f"{plan.planned_gpu_hours * price:,.2f}"
+    yield f"cost, {plan.currency}", f"{least * price:,.2f} to {most * price:,.2f}", at_most
     if low > limit:
         yield "the time limit", f"is shorter than the expected {words.hours(low)}", "raise resources.time_limit"
+
+
+def _scoring(plan: Plan) -> Iterator[tuple[str, str, str]]:
+    found = plan.scoring
+    if found is not None:
+        known = found.low is not None and found.high is not None
+        expected = f"{words.hours(found.low or 0)} to {words.hours(found.high or 0)}" if known else "not known on a CPU"
+        yield f"evaluation, {MODELS} models x {found.rows:,} rows", expected, words.hours(found.limit)
 
 
 def _quota(plan: Plan) -> Iterator[tuple[str, ...]]:

@@ -93,6 +93,11 @@ class Workload:
         return bool(self.value("flash_attn") != "disabled")
 
     @property
+    def shards(self) -> int:
+        """Parts that weights, gradients and optimiser states are shared out into: all processes with FSDP, else one."""
+        return self.processes if self.settings.get("fsdp") else 1
+
+    @property
     def liger(self) -> bool:
         """Liger's fused kernels."""
         return bool(self.value("enable_liger_kernel"))

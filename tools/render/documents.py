@@ -30,7 +30,9 @@ def name(manifest: Manifest) -> str:
 
 
 def pod(manifest: Manifest) -> Manifest:
-    """The pod's spec inside a Job; empty for other kinds."""
+    """The pod's spec inside a Job, or inside the one Job of a JobSet; empty for other kinds."""
+    if manifest.get("kind") == "JobSet":
+        manifest = {"kind": "Job", **manifest["spec"]["replicatedJobs"][0]["template"]}
     if manifest.get("kind") != "Job":
         return {}
     spec: Manifest = manifest.get("spec", {}).get("template", {}).get("spec", {})

@@ -17,13 +17,14 @@ import jsonschema_rs
 
 OLDEST_MINOR = 31
 _FOLDER = re.compile(r"v1\.(\d+)\.\d+-local-strict")
-# Kinds that Argo CD, Kueue and External Secrets bring; the end-to-end tests apply them beside their own definitions.
+# Kinds that Argo CD, JobSet, Kueue and External Secrets bring; the end-to-end tests apply them beside their own definitions.
 CUSTOM = frozenset(
     {
         ("argoproj.io/v1alpha1", "AppProject"),
         ("argoproj.io/v1alpha1", "Application"),
         ("argoproj.io/v1alpha1", "ApplicationSet"),
         ("external-secrets.io/v1", "ExternalSecret"),
+        ("jobset.x-k8s.io/v1alpha2", "JobSet"),
         ("kueue.x-k8s.io/v1beta1", "ClusterQueue"),
         ("kueue.x-k8s.io/v1beta1", "LocalQueue"),
         ("kueue.x-k8s.io/v1beta1", "ResourceFlavor"),

@@ -44,7 +44,6 @@ OVERLAYS: Mapping[str, str] = {
     "expand-hash": "A lock's hash and run id are those of its content. An edited lock is refused: restore it from git.",
     "expand-leftover": "Nothing lies in `overlays/` but what a lock accounts for. Delete it.",
     "expand-missing": "No file of an overlay is missing. Restore it from git.",
-    "expand-nodes": "A run trains on one node: the base has one pod. Ask for more GPUs of a node, or larger ones.",
     "expand-path": "A lock lies in the folder of its own environment, tenant and experiment.",
     "expand-tenant": "A tenant whose tenant.yaml is gone, or no longer names the environment, has no runs left there: with its "
     "overlay goes the namespace and every Job in it. Cancel the runs first.",

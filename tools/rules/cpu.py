@@ -1,7 +1,7 @@
-"""`gpus: 0` trains on one CPU node, in a way that a CPU can.
+"""`gpus: 0` trains on CPUs, on few nodes and in a way that a CPU can.
 
 Quantised weights, fp16, pure bf16, TF32 and optimisers in 8 bits exist on GPUs only; LLaMA Factory or transformers
-stops at start. Several CPU nodes are not offered.
+stops at start. Several CPU nodes are for trying out what several GPU nodes will do.
 
 Fails:
 
@@ -26,6 +26,8 @@ KIND = "experiment"
 NEEDS = ("resources.gpus",)
 # Source: llamafactory/hparams/parser.py, get_train_args; transformers/training_args.py; accelerate for fp16.
 _GPU_ONLY = ("fp16", "pure_bf16", "tf32", "fp16_full_eval")
+# As many as a tenant's quota leaves for pods without a GPU (tools/expand/tenant_sizes.py).
+_MOST_NODES = 4
 _GPU_OPTIMISERS = ("8bit", "paged_", "bnb", "lion_32bit", "rmsprop_", "ademamix")
 
 
@@ -34,9 +36,10 @@ def check(subject: Subject) -> Iterator[Finding]:
     experiment, usable, document = subject.experiment, subject.parsed.usable, subject.parsed.document
     if experiment.resources.gpus != 0:
         return
-    if usable("resources.nodes") and experiment.resources.nodes > 1:
+    if usable("resources.nodes") and experiment.resources.nodes > _MOST_NODES:
         found = f"{experiment.resources.nodes} nodes without GPUs"
-        yield document.finding(("resources", "nodes"), ID, found, "nodes: 1 with gpus: 0", "ask for GPUs, or one node")
+        allowed = f"at most {_MOST_NODES} nodes with gpus: 0"
+        yield document.finding(("resources", "nodes"), ID, found, allowed, "ask for GPUs, or fewer nodes")
     if usable("method") and experiment.method == "qlora":
         yield document.finding(("method",), ID, "method: qlora with gpus: 0", "lora or full", "ask for a GPU")
     for key in _GPU_ONLY:

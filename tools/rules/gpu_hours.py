@@ -1,8 +1,8 @@
 """The run fits into the tenant's GPU-hours of this month; beyond them it needs a platform admin as well (a warning).
 
-Counted is what a run may use at most: time limit x GPUs x nodes, over the tenant's runs in the environment that were
-authorized this month (UTC) or wait for it, and this experiment on top. Once a run is over, the GPU-hours that it really
-took stand in their place. Each attempt counts by itself.
+Counted is what a run may use at most: time limit x GPUs x nodes and the evaluation's time limit on one GPU, over the
+tenant's runs in the environment that were authorized this month (UTC) or wait for it, and this experiment on top. Once a
+run is over, the GPU-hours that it really took stand in their place. Each attempt counts by itself.
 
 Warned of:
 
@@ -38,7 +38,9 @@ def check(subject: Subject) -> Iterator[Finding]:
         return
     if _reported_elsewhere(subject) or _counted(subject, environment):
         return
-    asked = seconds(resources.time_limit) * resources.gpus * resources.nodes / _HOUR
+    evaluation = subject.experiment.evaluation if subject.parsed.usable("evaluation") else None
+    scoring = seconds(evaluation.time_limit) if evaluation is not None else 0
+    asked = (seconds(resources.time_limit) * resources.gpus * resources.nodes + scoring) / _HOUR
     used = subject.repository.locks.gpu_hours(environment, subject.tenant_name)
     most = tenant.quota.gpu_hours_per_month
     if used + asked > most:

@@ -7,25 +7,31 @@ from typing import NamedTuple
 from pydantic import BaseModel
 
 from tools.formats.audit import Audit
+from tools.formats.behaviour import Behaviour
 from tools.formats.dataset import Dataset
 from tools.formats.environment import Environment, Platform
 from tools.formats.experiment import Experiment
 from tools.formats.gpus import Gpus
 from tools.formats.model import Model
+from tools.formats.recall import Recall
+from tools.formats.serving import Serving
 from tools.formats.tenant import Tenant
 
 # People write in these; audit/ is the bot's, which `ft expand --check` looks at whole.
-FOLDERS = ("catalog", "environments", "experiments", "tenants")
+FOLDERS = ("catalog", "environments", "experiments", "recalls", "serving", "tenants")
 SUFFIX = ".yaml"
 FORMATS: dict[str, type[BaseModel]] = {
     "experiment": Experiment,
     "tenant": Tenant,
     "dataset": Dataset,
+    "behaviour": Behaviour,
     "model": Model,
     "environment": Environment,
     "platform": Platform,
     "gpus": Gpus,
     "audit": Audit,
+    "recall": Recall,
+    "serving": Serving,
 }
 
 
@@ -53,12 +59,16 @@ def _place(folders: list[str], name: str) -> Place | None:
             place = Place("experiment", name, tenant)
         case ["tenants", tenant] if name == "tenant":
             place = Place("tenant", tenant, tenant)
-        case ["tenants", tenant, "datasets"]:
-            place = Place("dataset", name, tenant)
+        case ["tenants", tenant, "datasets" | "behaviours" as kinds]:
+            place = Place(kinds.removesuffix("s"), name, tenant)
         case ["catalog", "models"]:
             place = Place("model", name)
         case ["catalog"] if name == "gpus":
             place = Place("gpus", name)
+        case ["serving", _, tenant]:
+            place = Place("serving", name, tenant)
+        case ["recalls", tenant]:
+            place = Place("recall", name, tenant)
         case ["audit", _, tenant]:
             place = Place("audit", name, tenant)
         case ["environments"]:
@@ -66,15 +76,19 @@ def _place(folders: list[str], name: str) -> Place | None:
     return place
 
 
+_TENANTS = "tenants/{0}/tenant.yaml, tenants/{0}/datasets/<dataset>.yaml and tenants/{0}/behaviours/<behaviour>.yaml"
+_BESIDE = {
+    "catalog": "catalog/gpus.yaml and catalog/models/<model>.yaml",
+    "environments": "environments/<environment>.yaml",
+    "recalls": "recalls/<tenant>/<dataset>.yaml",
+    "serving": "serving/<environment>/<tenant>/<model_name>.yaml",
+}
+
+
 def expected_beside(file: str) -> str:
     """What may stand in the folder of a stray file, in words."""
-    match file.split("/")[:-1]:
-        case ["tenants", tenant]:
-            return f"tenants/{tenant}/tenant.yaml and tenants/{tenant}/datasets/<dataset>.yaml"
-        case ["tenants", *_]:
-            return "tenants/<tenant>/tenant.yaml and tenants/<tenant>/datasets/<dataset>.yaml"
-        case ["catalog", *_]:
-            return "catalog/gpus.yaml and catalog/models/<model>.yaml"
-        case ["environments", *_]:
-            return "environments/<environment>.yaml"
-    return "experiments/<tenant>/<name>.yaml"
+    top, *folders = file.split("/")[:-1] or [""]
+    if top == "tenants":
+        tenant = folders[0] if len(folders) == 1 else "<tenant>"
+        return _TENANTS.format(tenant)
+    return _BESIDE.get(top, "experiments/<tenant>/<name>.yaml")

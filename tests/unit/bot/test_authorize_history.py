@@ -172,7 +172,7 @@ def test_what_changed_in_the_end_and_by_whom(repo: Repo) -> None:
     repo.commit("main", "experiments/team-a/old.yaml", None)
     repo.commit("main", "experiments/team-a/new.yaml", "1")
     found = repo.landings(start)
-    assert changed(found) == [B, "experiments/team-a/old.yaml", "experiments/team-a/new.yaml"]
+    assert changed(found, "experiment") == [B, "experiments/team-a/old.yaml", "experiments/team-a/new.yaml"]
     responsible = last_of(found, B)
     assert responsible is not None
     assert responsible.commit == last

@@ -11,12 +11,14 @@ import pytest
 from tests.unit.bot.reporting import ROOT, request
 from tests.unit.cluster.conftest import Scene, authorized, scene
 from tests.unit.cluster.test_cluster_mlflow import logged
+from tests.unit.formats.test_evaluation import made
 from tools.bot.report.chart import loss_chart, thinned
 from tools.bot.report.following import Promise, Seen, follow
 from tools.bot.report.following_text import closed, comment, headline, nothing
 from tools.bot.report.text import MARKER
 from tools.cluster.client import Cluster
 from tools.cluster.faults import ClusterFault, Unreachable
+from tools.formats.evaluation import RESULT_TAG, TAG, tag
 from tools.repository import Repository
 
 __all__ = ["authorized", "scene"]
@@ -93,6 +95,34 @@ def test_a_running_run_shows_percent_time_left_and_a_loss_chart(scene: Scene) ->
     assert "✅ | ✅ | ⏳" in body
 
 
+def test_an_evaluation_is_shown_with_its_table(scene: Scene) -> None:
+    """The stage has the verdict's mark; models, differences, failed behaviours and reasons stand below it, escaped."""
+    scene.happens("finished")
+    logged(scene, version=True, percent=100)
+    found = made(run_id=scene.lock().run_id, run_sha256=scene.lock().sha256, notes=["| @all <b>"])
+    scene.mlflow.answers[f"{_API}model-versions/search"]["model_versions"][0]["tags"] += [
+        {"key": TAG, "value": "failed"},
+        {"key": RESULT_TAG, "value": tag(found)},
+    ]
+    body = said(seen(scene))
+    assert "| ✅ | ✅ | ✅ | ✅ | ❌ | ✅ |" in body
+    assert "**Evaluation:** ❌ failed, decided by " in body
+    assert "version 4" in body
+    assert "worse than the champion" in body
+    assert "- `\\| @all <b>`" in body  # as code: no mention, no tag, and no cell of a table
+
+
+def test_an_evaluation_of_another_run_is_not_shown(scene: Scene) -> None:
+    """A tag that was copied from another version says nothing about this one."""
+    scene.happens("finished")
+    logged(scene, version=True, percent=100)
+    tags = scene.mlflow.answers[f"{_API}model-versions/search"]["model_versions"][0]["tags"]
+    tags.append({"key": RESULT_TAG, "value": tag(made())})
+    body = said(seen(scene))
+    assert "none recorded" in body
+    assert "**Evaluation:**" not in body
+
+
 def test_a_registered_model_is_linked(scene: Scene) -> None:
     """At the end the headline names the version, and the table leads to it; the chart folds away."""
     scene.happens("finished")
@@ -132,6 +162,8 @@ def test_a_failed_run_shows_the_logs_end_the_cause_and_the_remedy(scene: Scene) 
     assert "\\(training failed\\: PodFailurePolicy, exit code 4\\: out of memory\\)" in body
     assert "**Next:** lower per\\_device\\_train\\_batch\\_size or cutoff\\_len" in body
     assert "│ torch.OutOfMemoryError: CUDA out of memory." in body
+    assert "| **Cause** | [out-of-memory](" in body
+    assert "docs/failures.md" in body
 
 
 def test_log_lines_stay_in_their_block(scene: Scene) -> None:

@@ -9,6 +9,7 @@ from tools.bot.report.changes import is_bots
 
 BASE, TOOLS = "base/training/v1/job.yaml", "tools/cli.py"
 RUN, TENANT = "overlays/dev/team-a/exp-001/run.yaml", "overlays/dev/_tenants/team-a/lock.yaml"
+SERVED = "overlays/dev/_serving/team-a/support/lock.yaml"
 AUDIT = "audit/dev/team-a/exp-001-11111111.yaml"
 NO = "0 approvals by a platform admin"
 
@@ -22,6 +23,9 @@ ALLOWED = {
     "nothing": [],
     "a tenant's own folders": [
         step("!1", "experiments/team-a/exp-002.yaml", "tenants/team-a/datasets/topics.yaml", refusal=NO)
+    ],
+    "what is served, and a recall": [
+        step("!1", "serving/dev/team-a/support.yaml", "recalls/team-a/support-pl.yaml", refusal=NO)
     ],
     "an admin approved it": [step("!1", BASE, TOOLS)],
     "a direct push that was reverted": [step("abc", BASE, refusal=NO), step("!2", BASE, old="new", to="old")],
@@ -42,6 +46,7 @@ BLOCKED = {
     "the pipeline": ([step("!1", ".gitlab-ci.yml", refusal=NO)], ".gitlab-ci.yml"),
     "a run's overlay by hand, though an admin approved": ([step("!1", RUN)], "where only the bot writes"),
     "an audit record by hand, though an admin approved": ([step("!1", AUDIT)], "where only the bot writes"),
+    "a served model's overlay by hand, though an admin approved": ([step("!1", SERVED)], "where only the bot writes"),
     "a tenant's generated overlay": ([step("!1", TENANT, refusal=NO)], "platform admin"),
 }  # fmt: skip
 

@@ -21,6 +21,7 @@ import yaml
 _LISTS = frozenset(
     {
         "jobs",
+        "jobsets",
         "pods",
         "events",
         "workloads",
@@ -106,6 +107,9 @@ def serving(standin: StandIn) -> Iterator[StandIn]:
 
         def do_GET(self) -> None:
             self._serve()
+
+        def do_DELETE(self) -> None:
+            self.do_POST()
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))

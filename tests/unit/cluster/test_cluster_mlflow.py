@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -14,15 +15,16 @@ from tools.cluster.tracking import remedy
 _API = "/api/2.0/mlflow/"
 
 
-def logged(scene: Scene, *, version: bool = False, percent: float = 42.0) -> None:
-    """Let MLflow know the run `plain`, as the runner logs it."""
+def logged(scene: Scene, *, version: bool = False, percent: float = 42.0, at: int = 1, **figures: float) -> None:
+    """Let MLflow know the run `plain`, as the runner logs it; `at`: milliseconds since 1970."""
     values = {
         "progress/percent": percent,
         "progress/eta_seconds": 723.0,
         "loss": 1.2345,
         "progress/tokens_per_second": 850,
+        **figures,
     }
-    metrics = [{"key": key, "value": value, "timestamp": 1, "step": 5} for key, value in values.items()]
+    metrics = [{"key": key, "value": value, "timestamp": at, "step": 5} for key, value in values.items()]
     run = {"info": {"run_id": "0a1b"}, "data": {"metrics": metrics, "tags": [{"key": "attempt", "value": "1"}]}}
     scene.mlflow.answers[f"{_API}experiments/get-by-name"] = {"experiment": {"experiment_id": "7"}}
     scene.mlflow.answers[f"{_API}runs/search"] = {"runs": [run]}
@@ -45,6 +47,40 @@ def test_progress_loss_and_links_are_shown(scene: Scene, capsys: pytest.CaptureF
     text = capsys.readouterr().out
     assert "42 %, 0:12:03 left, loss 1.234, 850 tokens/s" in text
     assert f"{scene.mlflow.url}/#/experiments/7/runs/0a1b" in text
+
+
+def test_time_left_has_its_uncertainty_and_gpus_are_shown(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the runner logs of spread, rows and GPUs stands in the same line, and in the JSON."""
+    logged(
+        scene,
+        **{
+            "progress/eta_error_seconds": 40.0,
+            "progress/samples_per_second": 12.34,
+            "progress/gpu_memory_used_gib": 31.25,
+            "progress/gpu_utilisation_percent": 98.0,
+        },
+    )
+    scene.happens("running")
+    main(["status", "team-a/plain", *scene.options()])
+    assert (
+        "42 %, 0:12:03 ± 0:00:40 left, loss 1.234, 850 tokens/s, 12.3 samples/s, GPU 31.2 GiB 98 %"
+        in capsys.readouterr().out
+    )
+    main(["status", "team-a/plain", *scene.options(), "--json"])
+    tracked = json.loads(capsys.readouterr().out)["runs"][0]["mlflow"]
+    assert (tracked["eta_error_seconds"], tracked["gpu_utilisation_percent"], tracked["step"]) == (40.0, 98.0, 5)
+
+
+@pytest.mark.parametrize(("seconds", "stuck"), [(60, False), (900, True)])
+def test_a_run_that_gets_nowhere_is_shown(
+    seconds: int, stuck: bool, scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pod that runs while MLflow hears nothing for much longer than its steps take is pointed out."""
+    logged(scene, at=round((time.time() - seconds) * 1000), **{"progress/seconds_per_step": 2.0})
+    scene.happens("running")
+    _, run = status(scene, capsys)
+    assert run["phase"] == "running"
+    assert ("MLflow has had no step for 0:1" in run["reason"]) is stuck
 
 
 def test_a_registered_version_is_linked_and_proves_the_end(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,6 +40,15 @@ SITUATIONS = {
     "never-published": ("publishing", ["nothing will start it by itself"], "argocd app sync team-a.plain"),
     "finished": ("finished", [], ""),
     "out-of-memory": ("failed", ["training failed: PodFailurePolicy, exit code 4: out of memory"], "ft plan"),
+    "diverged": ("failed", ["exit code 6", "the loss is nan at step 40"], "a lower learning_rate"),
+    "killed-by-memory-limit": (
+        "failed",
+        ["exit code 137: killed: the container reached its memory limit"],
+        "dataloader",
+    ),
+    "killed-by-quota": ("failed", ["more local disk than it may", "exceeds the total limit"], "attempt"),
+    "unreadable-words": ("failed", ["exit code 1: the runner failed unexpectedly"], "traceback"),
+    "node-not-ready": ("resuming", ["node gpu-1 of pod", "does not answer"], "out-of-service"),
     "publish-failed": ("failed", ["publishing failed: DeadlineExceeded"], "deadline"),
 }
 
@@ -62,6 +71,26 @@ def test_each_situation_has_its_phase_and_reason(name: str, scene: Scene, capsys
     assert [part for part in reasons if part not in run["reason"]] == [], run["reason"]
     assert remedy in run["remedy"]
     assert code == (1 if phase == "failed" else 0)
+
+
+CAUSES = {
+    "out-of-memory": "out-of-memory",
+    "diverged": "nan-loss",
+    "killed-by-memory-limit": "killed-by-memory-limit",
+    "killed-by-quota": "killed-by-quota",
+    "unreadable-words": "unexpected",
+    "node-not-ready": "lost-node",
+    "resuming": "interrupted",
+    "running": None,
+}
+
+
+@pytest.mark.parametrize("name", CAUSES)
+def test_each_end_has_the_code_of_its_cause(name: str, scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    """One code of the documented list, from the runner's last words, the pod's status or the exit code."""
+    scene.happens(name)
+    _, data = status(scene, capsys, "team-a/plain")
+    assert data["runs"][0]["cause"] == CAUSES[name]
 
 
 def test_every_fixture_is_a_situation() -> None:

@@ -110,13 +110,6 @@ def test_a_request_that_makes_no_sense_is_wrong_usage(platform: Path, arguments:
     assert tree(platform) == before
 
 
-def test_several_nodes_are_refused(bare: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The base has one pod, so that a run on two nodes would train on one and be charged for two."""
-    edit(bare / "experiments/team-a/adapter-only.yaml", "gpus: 4", "gpus: 4\n  nodes: 2")
-    assert expand(bare, str(bare / "experiments/team-a/adapter-only.yaml")) == 1
-    assert "adapter-only.yaml:10:10: error expand-nodes: 2 nodes" in capsys.readouterr().out
-
-
 def test_leftovers_of_a_killed_call_do_no_harm(platform: Path) -> None:
     """Half-written temporary folders are cleared by the next call."""
     for name in (".plain.new", ".plain.old"):

@@ -246,14 +246,15 @@ def test_borrowed_gpus_are_limited_and_fit_the_quota(platform: Path) -> None:
     assert hard["requests.nvidia.com/gpu"] == "16"  # without Kueue nobody takes a lent GPU back
 
 
-def test_argo_cd_may_touch_two_kinds_in_one_namespace(platform: Path) -> None:
+def test_argo_cd_may_touch_a_runs_kinds_in_one_namespace(platform: Path) -> None:
     """No cluster kinds, one repository, one key, one namespace of this cluster; children of Jobs are there to be seen."""
     spec = named(platform, FULL)["AppProject/finetuning-team-a"]["spec"]
     assert spec["sourceRepos"] == ["https://gitlab.example/ml/platform.git"]
     assert spec["destinations"] == [{"server": "https://kubernetes.default.svc", "namespace": "team-a-training"}]
     assert spec["signatureKeys"] == [{"keyID": "0123456789ABCDEF"}]
     assert spec["clusterResourceWhitelist"] == []
-    assert {entry["kind"] for entry in spec["namespaceResourceWhitelist"]} == {"Job", "ConfigMap", "Pod", "Workload"}
+    kinds = {entry["kind"] for entry in spec["namespaceResourceWhitelist"]}
+    assert kinds == {"Job", "JobSet", "NetworkPolicy", "ConfigMap", "Pod", "Workload"}
     rights = {role["name"]: [policy.split(", ")[2:] for policy in role["policies"]] for role in spec["roles"]}
     everything = ["finetuning-team-a/*", "allow"]
     assert rights["viewer"] == [["applications", "get", *everything], ["logs", "get", *everything]]
@@ -282,8 +283,8 @@ def test_applications_never_train_again_by_themselves(platform: Path) -> None:
     assert policy["automated"] == {"prune": True, "selfHeal": False, "allowEmpty": False}
     assert "RespectIgnoreDifferences=true" in policy["syncOptions"]
     assert not [option for option in policy["syncOptions"] if option.startswith(("Replace", "Force", "ApplyOutOfSync"))]
-    [ignored] = template["spec"]["ignoreDifferences"]
-    assert "/spec/suspend" in ignored["jsonPointers"]
+    ignored = {entry["kind"]: entry["jsonPointers"] for entry in template["spec"]["ignoreDifferences"]}
+    assert all("/spec/suspend" in ignored[kind] for kind in ("Job", "JobSet"))
     assert template["metadata"]["annotations"]["argocd.argoproj.io/manifest-generate-paths"] == "."
     assert template["metadata"]["finalizers"] == ["resources-finalizer.argocd.argoproj.io"]
 
@@ -297,6 +298,20 @@ def test_notifications_go_where_the_environment_says(platform: Path) -> None:
     told = {key.removeprefix(prefix): value for key, value in annotations.items() if key.startswith(prefix)}
     address = "team-a@bank.example"
     assert told == dict.fromkeys([f"finetuning-{event}.email" for event in ("started", "succeeded", "failed")], address)
+
+
+def test_prometheus_is_let_in_only_where_the_environment_names_it(platform: Path) -> None:
+    """To training pods, on their port, from that namespace; locks of other environments do not change by a byte."""
+    before = tree(platform / PLAIN)
+    file = platform / "environments/prod.yaml"
+    file.write_text(f"{file.read_text()}monitoring: observability\n")
+    assert main(["expand", "--tenants", "--repo", str(platform)]) == 0
+    spec = named(platform, FULL)["NetworkPolicy/allow-metrics"]["spec"]
+    assert spec["podSelector"]["matchLabels"] == {"app.kubernetes.io/component": "training"}
+    peers = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "observability"}}}]
+    assert spec["ingress"] == [{"from": peers, "ports": [{"protocol": "TCP", "port": 9464}]}]
+    assert tree(platform / PLAIN) == before
+    assert main(["expand", "--check", "--repo", str(platform)]) == 0
 
 
 def test_a_credential_is_a_reference(platform: Path) -> None:

@@ -8,16 +8,19 @@ from typing import Any
 
 import pytest
 
+from tools.formats.experiment import Passes
 from tools.formats.gpus import GpuType
-from tools.formats.lock import LockedModel
+from tools.formats.lock import LockedEvaluation, LockedModel, LockedRun
 from tools.formats.model import Model
 from tools.plan.difference import nearest
 from tools.plan.disk import disk
 from tools.plan.fit import changes, verdict
 from tools.plan.hours import duration, flops_per_token
+from tools.plan.scoring import scoring
 from tools.plan.steps import Steps
 from tools.plan.workload import Workload
 from tools.repository import Repository
+from tools.resolve import resolve
 
 Work = Callable[..., Workload]
 H100 = GpuType(memory_gib=79.1, bandwidth_gb_s=3350, bf16_tflops=989, price_per_hour=18.0)
@@ -115,3 +118,36 @@ def test_nearest_is_the_one_with_fewest_changes() -> None:
     assert found is not None
     assert (found.name, found.changes) == ("last", (("train.lora_rank", "16", "8"),))
     assert nearest(here, []) is None
+
+
+@pytest.mark.parametrize(("rows", "scored"), [(100, 100), (9000, 500)])
+def test_an_evaluation_is_planned_within_its_limit(work: Work, repository: Repository, rows: int, scored: int) -> None:
+    """Rows up to max_rows, a range of hours that the time limit ends; none without a GPU, none where nothing is evaluated."""
+    run = evaluated(repository, rows)
+    found = scoring(run, work(), H100)
+    assert found is not None
+    assert found.low is not None
+    assert found.high is not None
+    assert found.rows == scored
+    assert 0 < found.low < found.high <= found.limit == 0.5
+    on_cpu = scoring(run, work(), None)
+    assert on_cpu is not None
+    assert (on_cpu.low, on_cpu.high) == (None, None)
+    assert scoring(run.model_copy(update={"evaluation": None}), work(), H100) is None
+
+
+def evaluated(repository: Repository, rows: int) -> LockedRun:
+    """The run of exp-002 with an evaluation on so many rows."""
+    file = "experiments/team-a/exp-002.yaml"
+    run = resolve(repository, "team-a", "exp-002", repository.experiment(file)).run
+    held_out = run.datasets[0].model_copy(update={"name": "held-out", "rows": rows})
+    wanted = LockedEvaluation(
+        datasets=[held_out],
+        metrics=["exact_match"],
+        behaviours={},
+        max_rows=500,
+        max_new_tokens=64,
+        time_limit_seconds=1800,
+        passes=Passes(),
+    )
+    return run.model_copy(update={"evaluation": wanted})

@@ -115,3 +115,17 @@ def test_every_part_names_formula_and_source(work: Work) -> None:
     """No number stands without its formula and where that comes from."""
     for changes in ({}, {"method": "full", "stage": "dpo"}, {"method": "qlora", "quantization_bit": 4}):
         assert all(part.formula and (part.source or not part.bytes) for part in parts(work(**changes)))
+
+
+def test_fsdp_shares_out_all_states_and_gathers_layers(work: Work) -> None:
+    """Of 8 GPUs each holds an eighth of weights, gradients and optimiser states, and two layers with the embeddings whole."""
+    alone = parts(work(method="full", gpus=8))
+    shared = parts(work(method="full", gpus=4, nodes=2, fsdp="full_shard auto_wrap"))
+    for name in ("weights", "optimiser states"):
+        assert _part(shared, name) == _part(alone, name) / 8
+    assert _part(shared, "gradients") == _part(alone, "gradients") / 16  # and no all-reduce buckets beside them
+    shape = work().architecture
+    layers = sum(inputs * outputs * count for inputs, outputs, count in shape.linear_modules.values())
+    outside = shape.parameters - layers
+    assert _part(shared, "gathered layers") == 2 * (2 * (layers // shape.num_hidden_layers) + outside)
+    assert "16-bit copies" not in {part.name for part in shared}

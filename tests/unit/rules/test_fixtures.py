@@ -21,6 +21,7 @@ CASES = sorted(path for path in (FIXTURES / "rules").glob("*/*"))
 PLACES = {
     "experiment": "experiments/team-a/{}.yaml",
     "dataset": "tenants/team-a/datasets/{}.yaml",
+    "behaviour": "tenants/team-a/behaviours/{}.yaml",
     "model": "catalog/models/{}.yaml",
     "environment": "environments/{}.yaml",
 }

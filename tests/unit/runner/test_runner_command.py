@@ -125,6 +125,23 @@ def test_sigterm_before_the_first_step_ends_at_once() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 75
 
 
+def test_a_second_sigterm_does_not_wait_for_the_steps_end() -> None:
+    """The first is remembered while a step runs; the second ends the process there, and a third does not cut the cleaning up."""
+    code = (
+        "import sys, os, signal; from runner.signals import Sigterm, Termination\n"
+        "def term(): os.kill(os.getpid(), signal.SIGTERM)\n"
+        "sigterm = Sigterm()\n"
+        "with sigterm.installed():\n"
+        "    sigterm.patient = True\n"
+        "    term()\n"
+        "    if not sigterm.received: sys.exit(1)\n"
+        "    try:\n        term(); sys.exit(2)\n"
+        "    except Termination:\n        term()\n"
+        "sys.exit(75)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 75
+
+
 class TorchOutOfMemoryError(RuntimeError):
     """Named below as torch names its own."""
 
@@ -169,7 +186,9 @@ def test_out_of_memory_puts_the_measured_beside_the_estimated(tmp_path: Path) ->
     failure = failures.explain(MemoryError(), make_paths(tmp_path))
     assert isinstance(failure, OutOfMemory)
     assert "measured" in failure.cause
-    assert "estimated least" in failure.cause
+    assert "estimated peak" in failure.cause
+    assert failure.details["measured_bytes"] > 0
+    assert failure.details["estimated_bytes"] > 0
 
 
 def test_an_unknown_failure_keeps_its_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -204,6 +223,7 @@ def test_progress_tells_percent_eta_and_speed(tmp_path: Path, capsys: pytest.Cap
     progress = Progress(tmp_path)
     progress.begin(10, 20, 1000)
     progress.rates = {"loss": 2.0}
+    progress.step_ended()
     figures = progress.report(15, 0.5, 1500, {"memory_gib": 1.0})
     (event,) = events(capsys.readouterr().out)
     assert (event["event"], event["step"], event["steps"], event["loss"]) == ("progress", 15, 20, 2.0)
@@ -237,7 +257,8 @@ def test_the_platform_owns_paths_and_resuming(tmp_path: Path) -> None:
     """Whatever the settings say; without a checkpoint LLaMA Factory must not look for one."""
     paths = make_paths(tmp_path, settings={"output_dir": "elsewhere", "report_to": "wandb"})
     arguments = trainer.arguments(paths, tmp_path, None)
-    assert arguments["output_dir"] == str(paths.checkpoints)
+    assert arguments["output_dir"] == str(paths.writing)
+    assert arguments["save_total_limit"] is None
     assert arguments["report_to"] == "none"
     assert arguments["resume_from_checkpoint"] is False
 

@@ -25,13 +25,12 @@ def flip(file: Path) -> None:
 
 
 def checkpoint(paths: Paths, step: int) -> Path:
-    """A sealed checkpoint with two files."""
-    folder = paths.checkpoints / f"checkpoint-{step}"
+    """A kept checkpoint with two files."""
+    folder = paths.writing / f"checkpoint-{step}"
     folder.mkdir(parents=True)
     (folder / "adapter_model.safetensors").write_bytes(bytes(range(256)))
     (folder / "optimizer.pt").write_bytes(bytes(256))
-    checkpoints.seal(folder, paths.lock.sha256)
-    return folder
+    return checkpoints.keep(folder, paths.checkpoints, paths.lock.sha256)
 
 
 def test_a_finished_run_is_recognised(tmp_path: Path) -> None:
@@ -45,12 +44,12 @@ def test_a_finished_run_is_recognised(tmp_path: Path) -> None:
     assert proof.metrics["loss"] == 1.0
 
 
-def test_neither_optimizer_nor_pickles_nor_the_runners_files_are_in_the_result(tmp_path: Path) -> None:
+def test_neither_optimizer_nor_pickles_are_in_the_result(tmp_path: Path) -> None:
     """Only what a person can use and publish."""
     paths = make_paths(tmp_path)
-    for name in ("training_args.bin", "trainer_state.json", "mlflow-spool.jsonl", "progress.json", ".trainer.lock"):
-        paths.checkpoints.mkdir(parents=True, exist_ok=True)
-        (paths.checkpoints / name).write_text("x", encoding="utf-8")
+    for name in ("training_args.bin", "trainer_state.json", "trainer_log.jsonl", ".hidden"):
+        paths.writing.mkdir(parents=True, exist_ok=True)
+        (paths.writing / name).write_text("x", encoding="utf-8")
     checkpoint(paths, 6)
     finish(paths)
     names = {path.name for path in paths.adapter.iterdir()}
@@ -108,20 +107,20 @@ def test_leftovers_of_a_killed_end_are_cleared(tmp_path: Path) -> None:
 def test_a_run_without_weights_has_not_finished(tmp_path: Path) -> None:
     """LLaMA Factory may end without an error and without a model."""
     paths = make_paths(tmp_path)
-    paths.checkpoints.mkdir(parents=True)
+    paths.writing.mkdir(parents=True)
     with pytest.raises(RunnerError, match="left no weights"):
         result.gather(paths)
 
 
-def test_the_newest_sealed_checkpoint_is_resumed_from(tmp_path: Path) -> None:
+def test_the_newest_checkpoint_is_resumed_from(tmp_path: Path) -> None:
     """By number: 10 comes after 9."""
     paths = make_paths(tmp_path)
     checkpoint(paths, 9)
     assert checkpoints.newest(checkpoint(paths, 10).parent, paths.lock.sha256) == paths.checkpoints / "checkpoint-10"
 
 
-def test_an_unsealed_checkpoint_is_removed(tmp_path: Path) -> None:
-    """It was being written when the run was killed."""
+def test_a_folder_without_manifest_is_no_checkpoint(tmp_path: Path) -> None:
+    """It is removed: this runner never leaves one."""
     paths = make_paths(tmp_path)
     good = checkpoint(paths, 2)
     (checkpoint(paths, 4) / "manifest.json").unlink()

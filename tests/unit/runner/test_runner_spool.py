@@ -112,12 +112,29 @@ def small_files() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_ends_the_spool_and_not_the_training(tmp_path: Path) -> None:
-    """Appending never raises; what fitted is still readable."""
+def test_a_full_disk_ends_neither_training_nor_spool(tmp_path: Path) -> None:
+    """Appending never raises; what did not fit waits in memory and follows, whole and in order, when there is room."""
+    spool = Spool(tmp_path)
     with small_files():
-        write(tmp_path, *range(20))
-    assert (tmp_path / NAME).stat().st_size <= 200
-    assert steps(Outbox(tmp_path))[:2] == [0, 1]
+        for number in range(20):
+            spool.append("metrics", step=number, values={"loss": 1.0})
+        assert (tmp_path / NAME).stat().st_size <= 200
+        assert steps(Outbox(tmp_path))[:2] == [0, 1]
+        with pytest.raises(OSError, match="File too large"):
+            spool.sync()
+    spool.append("metrics", step=20, values={})
+    assert steps(Outbox(tmp_path)) == list(range(21))
+
+
+@pytest.mark.parametrize("lost", [1, 40, 100], ids=["inside-the-last", "inside-one-before", "most"])
+def test_entries_that_a_lost_node_took_with_it_do_not_hide_new_ones(tmp_path: Path, lost: int) -> None:
+    """The note of what MLflow has may outlive the entries themselves: all is sent again, nothing is left out."""
+    write(tmp_path, *range(5))
+    Outbox(tmp_path).acknowledge((tmp_path / NAME).stat().st_size)
+    os.truncate(tmp_path / NAME, (tmp_path / NAME).stat().st_size - lost)
+    write(tmp_path, *range(10, 15))
+    assert steps(Outbox(tmp_path))[-5:] == list(range(10, 15))
+    assert steps(Outbox(tmp_path))[0] == 0
 
 
 def test_entries_of_a_killed_writer_are_there(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ from tools.bot.authorize import deploying, verdicts
 from tools.bot.authorize.history import Landing
 from tools.bot.authorize.judging import Decided
 from tools.bot.authorize.writing import Changes
+from tools.bot.promote.deciding import Promotions
+from tools.bot.promote.telling import Told, tell
 
 if TYPE_CHECKING:
     from tools.bot.forge import Forge
@@ -40,7 +42,7 @@ class Decisions:
     """All that a round found out before it does anything.
 
     asked: landings that are to have a verdict. since: those since the deployed commit. changes: of overlays and records;
-    restored: experiments that are put back.
+    restored: experiments that are put back. promotions: what was found about serving/ and recalls/.
     """
 
     environment: str
@@ -51,6 +53,7 @@ class Decisions:
     obstacles: tuple[str, ...]
     changes: Changes
     restored: Changes
+    promotions: Promotions = field(default_factory=Promotions)
 
     def verdicts(self, obstacles: tuple[str, ...]) -> dict[str, verdicts.Row]:
         """Commit of main -> its verdict."""
@@ -64,7 +67,7 @@ class Decisions:
         """Whether the environment's Argo CD is to see something new."""
         read = ("base/", f"overlays/{self.environment}/")
         deployed = any(path.startswith(read) for landing in self.since for path in landing.changed)
-        return bool(self.changes or self.restored or deployed)
+        return bool(self.changes or self.restored or self.promotions.changes or deployed)
 
 
 def act(bot: Bot, decisions: Decisions) -> tuple[str | None, tuple[str, ...]]:
@@ -99,7 +102,8 @@ def finish(bot: Bot, environment: str, main: str) -> None:
 
 def _intent(decisions: Decisions) -> dict[str, Any]:
     stopped = [[each.candidate.run.tenant, each.candidate.run.name] for each in decisions.decided if each.stops]
-    return {"base": decisions.main, "stopped": stopped, "verdicts": decisions.verdicts(())}
+    told = [asdict(each) for each in decisions.promotions.told]
+    return {"base": decisions.main, "stopped": stopped, "verdicts": decisions.verdicts(()), "told": told}
 
 
 def _push(bot: Bot, decisions: Decisions, intent: dict[str, Any]) -> str:
@@ -109,12 +113,15 @@ def _push(bot: Bot, decisions: Decisions, intent: dict[str, Any]) -> str:
         for each in decisions.decided
         if each.conduct is not None and (each.starts or each.stops)
     ]
-    subject = verdicts.subject(decisions.environment, decisions.decided, list(decisions.restored), decisions.main)
+    requests += decisions.promotions.merge_requests
+    subject = verdicts.subject(
+        decisions.environment, decisions.decided, list(decisions.restored), decisions.main, decisions.promotions.files
+    )
     return deploying.commit(
         bot.mirror,
         decisions.environment,
         decisions.main,
-        {**decisions.restored, **decisions.changes},
+        {**decisions.restored, **decisions.changes, **decisions.promotions.changes},
         deploying.message(subject, requests),
         deploy=True,
         before_push=lambda commit: bot.store.save_intent(decisions.environment, commit, intent),
@@ -128,4 +135,5 @@ def _fulfil(bot: Bot, environment: str, commit: str, intent: dict[str, Any]) -> 
     for landed, verdict in intent["verdicts"].items():
         bot.store.save_verdict(landed, environment, verdict)
     bot.store.save_verdict(commit, environment, {"state": "decided", "runs": [], "reasons": []})
+    tell(bot.forge, (Told(**each) for each in intent.get("told", ())))
     bot.store.drop_intent(environment, commit)

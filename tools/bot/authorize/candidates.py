@@ -51,7 +51,7 @@ class Holding:
 
     def candidates(self, landings: Sequence[Landing]) -> Iterator[Candidate]:
         """The changed experiments that are there, in the order in which they landed."""
-        for file in changed(landings):
+        for file in changed(landings, "experiment"):
             landing = last_of(landings, file)
             if landing is not None and (self.repository.root / file).is_file():
                 yield self._candidate(file, landing)
@@ -76,7 +76,7 @@ class Holding:
     def _candidate(self, file: str, landing: Landing) -> Candidate:
         errors = [finding for finding in check(self.repository, file) if finding.severity == "error"]
         run, more = examine(self.planner, file, faulty=bool(errors), plan=True)
-        faults = [_in_words(finding) for finding in [*errors, *more]]
+        faults = [in_words(finding) for finding in [*errors, *more]]
         if run.action == "invalid" and not faults:
             faults.append(f"{file}: {run.why}")
         return Candidate(file, landing, run, self._environment(file), tuple(faults))
@@ -89,19 +89,20 @@ class Holding:
         return Subject(self.repository, parsed, place.tenant_name, place.name).environment_name or ""
 
 
-def changed(landings: Sequence[Landing]) -> list[str]:
-    """Experiment files whose content is another one after the landings than before them, in the order of the last change."""
+def changed(landings: Sequence[Landing], kind: str) -> list[str]:
+    """Files of a kind whose content is another one after the landings than before them, in the order of the last change."""
     before: dict[str, str | None] = {}
     after: dict[str, str | None] = {}
     for landing in landings:
         for path, (old, new) in landing.changed.items():
             place = place_of(path)
-            if place is not None and place.kind == "experiment":
+            if place is not None and place.kind == kind:
                 before.setdefault(path, old)
                 after.pop(path, None)
                 after[path] = new
     return [path for path, blob in after.items() if blob != before[path]]
 
 
-def _in_words(finding: Finding) -> str:
+def in_words(finding: Finding) -> str:
+    """A fault as a reason of a refusal."""
     return f"{finding.file}:{finding.line}:{finding.column}: {finding.message}: correct it by a merge request"

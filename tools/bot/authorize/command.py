@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tools.bot.authorize.judging import Decided
 from tools.bot.authorize.restoring import reason
 from tools.bot.authorize.round import Bot, Result, authorize
+from tools.bot.promote.judging import Served
 from tools.bot.upkeep.argocd import ArgoAway, ArgoCD, ArgoRefused
 from tools.errors import UsageError
 
@@ -33,7 +34,7 @@ def run(arguments: argparse.Namespace, settings: BotSettings) -> int:
     ]
     for line in (line for result in results for line in lines(result)):
         print(line)
-    return int(any(result.obstacles or result.refused or result.restored for result in results))
+    return int(any(_objects(result) for result in results))
 
 
 def open_bot(settings: BotSettings, environment: str) -> Bot:
@@ -44,7 +45,7 @@ def open_bot(settings: BotSettings, environment: str) -> Bot:
 
 def lines(result: Result) -> Iterator[str]:
     """What a round found and did, a line each."""
-    nothing = not result.decided and not result.obstacles and result.commit is None
+    nothing = not result.decided and not result.promoted and not result.obstacles and result.commit is None
     if nothing:
         yield f"{result.environment}: nothing to authorize"
     for obstacle in result.obstacles:
@@ -53,8 +54,26 @@ def lines(result: Result) -> Iterator[str]:
         yield from _about(result, decided)
     for path in result.restored:
         yield f"{result.environment}: {reason(path)}"
+    for served in result.promoted:
+        yield from _served(result, served)
+    for why in result.recalls:
+        yield f"{result.environment}: {why}"
     if result.commit is not None:
         yield f"{result.environment}: main and deployed/{result.environment} are at {result.commit}"
+
+
+def _objects(result: Result) -> bool:
+    """Whether a person has to look."""
+    refused = [each for each in result.promoted if each.state == "refused"]
+    return bool(result.obstacles or result.refused or result.restored or refused or result.recalls)
+
+
+def _served(result: Result, served: Served) -> Sequence[str]:
+    head = f"{result.environment}: {served.file}"
+    if served.state == "refused":
+        return [f"{head}: refused: {reason}" for reason in served.verdict.reasons]
+    run = f" ({served.served.run_id})" if served.served is not None else ""
+    return [f"{head}: {served.state if result.commit is not None else 'waits'}{run}, {served.landing.name}"]
 
 
 def _about(result: Result, decided: Decided) -> Sequence[str]:

@@ -17,6 +17,8 @@ from tools.formats.people import Person
 
 State = Literal["authorized", "refused"]
 AGAIN = "open a merge request that changes the experiment again (its description is enough), have it approved after the last push, and merge it"
+# What is served and what is recalled is put back as it was, so that the same change can be proposed once more.
+ANEW = "open a merge request with the change anew, have it approved after the last push, and merge it"
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class Evidence:
     conduct: the merge request that brought the content in; None for a direct push.
     rules: None when there was no such tenant before the merge.
     same_content: whether main holds the very bytes of the merge request's head.
-    shown: full hashes that the comment showed for that head before the merge, and since when.
+    shown: full hashes that the comment showed for that head before the merge, and since when; None where the merge request's
+    own diff says everything that it allows.
     admin: why a platform admin has to approve as well.
     recorded: attempts of this run id that audit/ has; cancelled: whether the last of them was cancelled.
     """
@@ -49,7 +52,7 @@ class Evidence:
     conduct: Conduct | None
     rules: Rules | None
     same_content: bool
-    shown: Mapping[str, datetime]
+    shown: Mapping[str, datetime] | None
     admin: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
     recorded: tuple[int, ...] = ()
@@ -73,13 +76,14 @@ def decide(evidence: Evidence) -> Verdict:
         reasons.append(_no_merge_request(evidence.file))
         return Verdict("refused", tuple(reasons))
     if rules is None:
-        tenant = evidence.file.split("/")[1]
+        tenant = _tenant(evidence.file)
         reasons.append(
-            f"main had no valid tenants/{tenant}/tenant.yaml before the merge: have the tenant added first, then {AGAIN}"
+            f"main had no valid tenants/{tenant}/tenant.yaml before the merge: have the tenant added first, then {_again(evidence.file)}"
         )
         return Verdict("refused", tuple(reasons))
-    counting = count(conduct, rules.approvers, rules.admins, evidence.shown.get(evidence.sha256))
-    reasons += [*_content(evidence, conduct), *_people(conduct), *_approvals(evidence.admin, rules, counting)]
+    shown = evidence.shown.get(evidence.sha256) if evidence.shown is not None else None
+    counting = count(conduct, rules.approvers, rules.admins, shown)
+    reasons += [*_content(evidence, conduct), *_people(conduct), *_approvals(evidence, rules, counting)]
     if reasons:
         return Verdict("refused", tuple(reasons))
     return Verdict("authorized", (), counting.counted if evidence.admin else counting.of("approver"))
@@ -94,10 +98,10 @@ def decide_cancel(file: str, conduct: Conduct | None, rules: Rules | None) -> Ve
     if merger is not None and any(person.id == merger.id for person in people):
         return Verdict("authorized", ())
     who = f"{merger.username} (id {merger.id})" if merger is not None else "nobody that GitLab names"
-    tenant = file.split("/")[1]
+    tenant, what = _tenant(file), "sets `state: cancelled` (`ft cancel` writes it)"
     reason = (
         f"!{conduct.merge_request.iid} was merged by {who}, who is neither of {tenant} nor a platform admin:"
-        f" let a member of {tenant} merge one that sets `state: cancelled` (`ft cancel` writes it)"
+        f" let a member of {tenant} merge one that {what if file.startswith('experiments/') else f'removes {file}'}"
     )
     return Verdict("refused", (reason,))
 
@@ -115,18 +119,27 @@ def _once(evidence: Evidence) -> Iterator[str]:
 
 
 def _no_merge_request(file: str) -> str:
-    return f"{file} came to main without a merged merge request: {AGAIN}"
+    return f"{file} came to main without a merged merge request: {_again(file)}"
+
+
+def _again(file: str) -> str:
+    return AGAIN if file.startswith("experiments/") else ANEW
+
+
+def _tenant(file: str) -> str:
+    """`experiments/<tenant>/...`, `recalls/<tenant>/...`, `serving/<env>/<tenant>/...`."""
+    return file.split("/")[2 if file.startswith("serving/") else 1]
 
 
 def _content(evidence: Evidence, conduct: Conduct) -> Iterator[str]:
     """What was approved is what main holds."""
-    number = conduct.merge_request.iid
+    number, again = conduct.merge_request.iid, _again(evidence.file)
     version = conduct.last_version
     if version is None or version.head_sha != conduct.merge_request.head_sha:
-        yield f"GitLab's diff versions of !{number} do not end with its head commit, so no approval can be placed in time: {AGAIN}"
+        yield f"GitLab's diff versions of !{number} do not end with its head commit, so no approval can be placed in time: {again}"
     if not evidence.same_content:
-        yield f"{evidence.file} on main is not the file that !{number} held when it was merged: {AGAIN}"
-    if evidence.faults or not evidence.sha256:
+        yield f"{evidence.file} on main is not the file that !{number} held when it was merged: {again}"
+    if evidence.faults or not evidence.sha256 or evidence.shown is None:
         return
     if not evidence.shown:
         yield f"the bot's comment on !{number} never showed what this commit would run, so nobody can have approved it: {AGAIN}"
@@ -146,14 +159,15 @@ def _people(conduct: Conduct) -> Iterator[str]:
         )
 
 
-def _approvals(admin: tuple[str, ...], rules: Rules, counting: Counting) -> Iterator[str]:
+def _approvals(evidence: Evidence, rules: Rules, counting: Counting) -> Iterator[str]:
+    admin, again = evidence.admin, _again(evidence.file)
     if satisfied(counting, rules.required, admin=bool(admin)):
         return
     have, needed = len(counting.of("approver")), rules.required
     if have < needed:
         names = ", ".join(person.username for person in rules.approvers) or "nobody"
-        yield f"{have} of {needed} approvals by the tenant's approvers ({names}) before the merge: {AGAIN}"
+        yield f"{have} of {needed} approvals by the tenant's approvers ({names}) before the merge: {again}"
     if admin:
         names = ", ".join(person.username for person in rules.admins) or "nobody"
-        yield f"a platform admin ({names}) has to approve as well, one person more, because {'; '.join(admin)}: {AGAIN}"
+        yield f"a platform admin ({names}) has to approve as well, one person more, because {'; '.join(admin)}: {again}"
     yield from counting.ignored

@@ -23,6 +23,8 @@ from tools.bot.authorize.judging import Decided, Judge
 from tools.bot.authorize.merged import merged_since
 from tools.bot.authorize.restoring import restored
 from tools.bot.errors import PushLost
+from tools.bot.promote import deciding, lifting
+from tools.bot.promote import judging as promotions
 from tools.bot.showing import confirm
 from tools.errors import UsageError
 from tools.repository import Repository
@@ -41,7 +43,8 @@ class Result:
     """What a round found.
 
     main: the commit up to which main is handled, None where there is no such branch. commit: the round's own on main, None
-    where there was nothing to write. restored: experiments that it put back.
+    where there was nothing to write. restored: experiments that it put back. promoted: what it decided about served models;
+    recalls: why some hold although main weakened them.
     """
 
     environment: str
@@ -50,6 +53,8 @@ class Result:
     obstacles: tuple[str, ...] = ()
     commit: str | None = None
     restored: tuple[str, ...] = ()
+    promoted: tuple[promotions.Served, ...] = ()
+    recalls: tuple[str, ...] = ()
 
     @property
     def refused(self) -> tuple[Decided, ...]:
@@ -82,7 +87,9 @@ def _round(bot: Bot, environment: str, commit: str | None) -> Result:
     decisions = _decide(bot, environment, main, deployed, _start(bot.mirror, commit, deployed, main))
     made, obstacles = act(bot, decisions)
     restored = tuple(decisions.restored) if made is not None else ()
-    return Result(environment, made or main, decisions.decided, obstacles, made, restored)
+    recalls = tuple(why for _, why in decisions.promotions.recalls.reasons)
+    served = decisions.promotions.decided
+    return Result(environment, made or main, decisions.decided, obstacles, made, restored, served, recalls)
 
 
 def _decide(bot: Bot, environment: str, main: str, deployed: str, start: str) -> Decisions:
@@ -91,11 +98,14 @@ def _decide(bot: Bot, environment: str, main: str, deployed: str, start: str) ->
     since = asked if start == deployed else _settled(bot, inquiry, deployed, main)
     with tempfile.TemporaryDirectory(prefix="ft-main-") as folder:
         bot.mirror.materialise(main, Path(folder))
+        recalls = lifting.kept(bot.mirror, inquiry, past, since)
+        deciding.put_back(recalls, Path(folder))
         holding = Holding(Repository(Path(folder)))
         candidates = [each for each in holding.candidates(asked) if each.environment in (environment, "")]
         inquiry.expect(each.landing.merge_request for each in candidates if each.landing.merge_request is not None)
         judge = Judge(bot.mirror, bot.store, inquiry, past, holding, main)
         decided = [each for each in map(judge.judge, candidates) if each is not None]
+        served = promotions.Judge(bot.mirror, inquiry, past, holding.repository, main, bot.forge.me)
         return Decisions(
             environment,
             main,
@@ -105,6 +115,7 @@ def _decide(bot: Bot, environment: str, main: str, deployed: str, start: str) ->
             tuple(guarding.of(inquiry, past, since)),
             _changes(holding.repository, decided, bot.now()),
             restored(bot.mirror, holding.repository, since),
+            deciding.decide(served, recalls, environment, since, bot.now()),
         )
 
 

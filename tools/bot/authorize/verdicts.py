@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tools.bot.authorize.history import Landing
@@ -68,17 +68,24 @@ def _refused(file: str, landing: Landing, environment: str, why: str) -> Row:
     }
 
 
-def subject(environment: str, decided: Sequence[Decided], restored: Sequence[str], main: str) -> str:
-    """The first line of the commit."""
+def subject(
+    environment: str,
+    decided: Sequence[Decided],
+    restored: Sequence[str],
+    main: str,
+    served: Mapping[str, Sequence[str]],
+) -> str:
+    """The first line of the commit. served: what becomes of files below serving/ and recalls/, by verb."""
     named = {
         "authorize": [each.candidate.file for each in decided if each.starts],
         "cancel": [each.candidate.file for each in decided if each.stops],
-        "put back": list(restored),
+        **served,
+        "put back": [*restored, *served.get("put back", ())],
     }
     parts = [f"{verb} {_names(files)}" for verb, files in named.items() if files] or [f"deploy {main[:12]}"]
     return f"{environment}: {', '.join(parts)}"
 
 
 def _names(files: Sequence[str]) -> str:
-    names = [file.removeprefix("experiments/").removesuffix(".yaml") for file in files]
+    names = [file.removeprefix("experiments/").removeprefix("serving/").removesuffix(".yaml") for file in files]
     return ", ".join(names[:_MOST_NAMED]) + (f" and {len(names) - _MOST_NAMED} more" if names[_MOST_NAMED:] else "")

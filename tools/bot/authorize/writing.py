@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from datetime import datetime
 
-from tools.bot.authorize.counting import Counted
+from tools.bot.authorize.approved import approvals as recorded
+from tools.bot.authorize.approved import person
 from tools.bot.authorize.judging import Decided
-from tools.bot.records import User
 from tools.bot.upkeep.outcomes import cancelled, estimated, stamp
 from tools.expand import audit, locks, overlay
 from tools.formats.audit import (
-    Approval,
     Attempt,
     Audit,
     Authorization,
@@ -20,7 +18,6 @@ from tools.formats.audit import (
     path_of,
 )
 from tools.formats.lock import Authorized, Lock
-from tools.formats.people import Person
 from tools.plan.estimate import Plan
 from tools.repository import Repository
 
@@ -39,11 +36,11 @@ def started(repository: Repository, decided: Decided, now: datetime) -> Changes:
         at=stamp(now),
         merge_request=merge_request.iid,
         merged_at=stamp(merge_request.merged_at),
-        merged_by=_person(merge_request.merged_by) if merge_request.merged_by else None,
-        author=_person(merge_request.author),
+        merged_by=person(merge_request.merged_by) if merge_request.merged_by else None,
+        author=person(merge_request.author),
         commit=candidate.landing.commit,
         required_approvals=rules.required,
-        approvals=_approvals(approvals),
+        approvals=recorded(approvals),
     )
     signed = Authorized(
         at=authorization.merged_at,
@@ -105,16 +102,3 @@ def _overlay(repository: Repository, lock: Lock) -> Changes:
 def _files(repository: Repository, folder: str) -> list[str]:
     root = repository.root
     return sorted(path.relative_to(root).as_posix() for path in (root / folder).rglob("*") if path.is_file())
-
-
-def _approvals(counted: Sequence[Counted]) -> list[Approval]:
-    found = []
-    for each in counted:
-        assert each.approval.approved_at is not None
-        at = stamp(each.approval.approved_at)
-        found += [Approval(user=_person(each.approval.user), at=at, role=role) for role in sorted(each.roles)]
-    return found
-
-
-def _person(user: User) -> Person:
-    return Person(username=user.username, id=user.id)

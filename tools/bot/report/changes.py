@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tools.bot.records import User
+from tools.formats.serving import SERVING
 from tools.formats.tenant import Tenant
 
 Kind = Literal["added", "changed", "removed"]
@@ -21,18 +22,20 @@ class Change:
 
 
 def tenant_of(path: str) -> str | None:
-    """The tenant in whose own folder a path lies (`experiments/<t>/`, `tenants/<t>/datasets/`), or None."""
+    """The tenant in whose own folder a path lies (`experiments/<t>/`, `tenants/<t>/datasets/` and `behaviours/`, `recalls/<t>/`, `serving/<env>/<t>/`)."""
     match path.split("/"):
-        case ["experiments", tenant, _, *_] | ["tenants", tenant, "datasets", _, *_]:
+        case ["experiments" | "recalls", tenant, _, *_] | ["tenants", tenant, "datasets" | "behaviours", _, *_]:
+            return tenant
+        case ["serving", _, tenant, _, *_]:
             return tenant
     return None
 
 
 def is_bots(path: str) -> bool:
-    """Whether nobody but the bot writes here: runs' overlays and audit records, not the platform's own `overlays/<env>/_*/`."""
+    """Whether nobody but the bot writes here: runs' and served models' overlays and audit records, not the platform's own `_*`."""
     match path.split("/"):
         case ["overlays", _, area, *_]:
-            return not area.startswith("_")
+            return area == SERVING or not area.startswith("_")
         case ["overlays" | "audit", _, *_]:
             return True
     return False

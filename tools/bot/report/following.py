@@ -19,7 +19,9 @@ from tools.cluster.tracking import Away, Tracked, Tracking
 from tools.errors import UsageError
 from tools.expand.locks import of_experiment
 from tools.expand.overlay import LOCK_FILE
+from tools.formats import evaluation as evaluations
 from tools.formats.audit import Audit, path
+from tools.formats.evaluation import Evaluation
 from tools.formats.lock import Lock
 from tools.repository import Repository
 
@@ -72,14 +74,15 @@ class Seen:
 
     reasons: of a refusal, a sentence each. publishes: the registered name, None where the adapter is the result. lock, record:
     git's, None where it has none.
-    curve: (step, loss). registered: the model version with tags and aliases. tail: the end of the failed
-    pod's log. published: steps of publishing that are done.
+    cause: of `tools.causes.CAUSES`, of a failed run. curve: (step, loss). registered: the model version with tags and aliases. tail: the end of the failed
+    pod's log. published: steps of publishing that are done. verdict: what the version's evaluation found, by its tags.
     """
 
     promise: Promise
     state: State
     reason: str = ""
     remedy: str = ""
+    cause: str = ""
     reasons: tuple[str, ...] = ()
     publishes: str | None = None
     lock: Lock | None = None
@@ -88,6 +91,7 @@ class Seen:
     curve: tuple[tuple[int, float], ...] = ()
     evaluation: dict[str, float] = field(default_factory=dict)
     registered: dict[str, Any] | None = None
+    verdict: Evaluation | None = None
     tail: Tail | None = None
     published: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
@@ -165,13 +169,22 @@ def _of(seen: Seen, status: Status, notes: tuple[str, ...], cluster: Cluster | C
     if state == "cancelled":  # its overlay is still there
         return replace(seen, state="waiting", reason=_STOPPING, tracked=tracked, notes=notes)
     end = tail(cluster, status.seen) if state == "failed" and isinstance(cluster, Cluster) else None
-    if end is not None and end.cause:
+    if end is not None and end.cause and end.cause not in reason:  # else the pod's termination message has said it
         reason, remedy = f"{end.cause} ({reason})", end.remedy or remedy
+    cause = (end.code if end is not None else "") or verdict.cause
     done = frozenset[str]()
     if state == "publishing" and isinstance(cluster, Cluster):
         done = published(cluster, status.seen)
     return replace(
-        seen, state=state, reason=reason, remedy=remedy, tracked=tracked, tail=end, published=done, notes=notes
+        seen,
+        state=state,
+        reason=reason,
+        remedy=remedy,
+        cause=cause if state == "failed" else "",
+        tracked=tracked,
+        tail=end,
+        published=done,
+        notes=notes,
     )
 
 
@@ -195,4 +208,8 @@ def _with_tracking(seen: Seen, tracking_uri: str | None) -> Seen:
         registered = server.registered(seen.lock) if seen.tracked.version else None
     except Away as error:
         return replace(seen, notes=(*seen.notes, f"MLflow: {error}"))
-    return replace(seen, curve=curve, evaluation=evaluation, registered=registered)
+    tags = registered["tags"] if registered else {}
+    verdict = evaluations.from_tag(tags.get(evaluations.RESULT_TAG, ""))
+    if verdict is not None and verdict.run_sha256 != seen.lock.sha256:
+        verdict = None
+    return replace(seen, curve=curve, evaluation=evaluation, registered=registered, verdict=verdict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from tools.bot.records import MergeRequest
 from tools.bot.report.chart import loss_chart
@@ -11,8 +11,11 @@ from tools.bot.report.escape import code, count, folded, link, listing, shown, t
 from tools.bot.report.following import OVER, Seen, State
 from tools.bot.report.links import Links
 from tools.bot.report.text import MARKER, fit
+from tools.cluster.text import left
 from tools.expand.overlay import folder
+from tools.formats import evaluation_table
 from tools.formats.audit import Audit, Outcome
+from tools.formats.evaluation import Evaluation
 from tools.plan import words
 from tools.plan.memory import GIB
 
@@ -30,6 +33,7 @@ _IN_WORDS: dict[State, str] = {
     "retired": "over, its overlay is removed",
 }
 _MARKS: dict[State, str] = {"refused": "⛔", "failed": "❌", "registered": "✅", "cancelled": "⏹️", "retired": "🗄️"}
+_EVALUATED = {"passed": "✅", "failed": "❌", None: "none recorded"}
 _STAGES = ("authorized", "queued", "running", "publishing", "registered")
 _RANK: dict[State, int] = {state: index for index, state in enumerate(_STAGES)}  # type: ignore[misc]
 _WORST_FIRST: tuple[State, ...] = (
@@ -116,6 +120,8 @@ def _one(seen: Seen, links: Links) -> Iterator[str]:
     if chart := loss_chart(seen.curve):
         yield from (["", *chart, ""] if seen.state != "registered" else folded("Training loss", chart))
         yield ""
+    if seen.verdict is not None:
+        yield from _evaluation(seen.verdict)
     if seen.tail is not None:
         yield f"Last lines of {code(seen.tail.pod)}:"
         yield ""
@@ -137,9 +143,21 @@ def _stages(seen: Seen) -> Iterator[str]:
     if seen.state == "publishing":
         position += sum(step in seen.published for step in ("merge", "evaluate"))
     marks = ["✅" if index < position else "⏳" if index == position else "·" for index in range(len(names))]
-    if seen.publishes and seen.state == "registered" and not seen.evaluation:
-        marks[names.index("evaluated")] = "none recorded"
+    if seen.publishes and seen.state == "registered":
+        marks[names.index("evaluated")] = _EVALUATED[seen.verdict.verdict if seen.verdict else None]
     yield from table(names, [marks])
+    yield ""
+
+
+def _evaluation(found: Evaluation) -> Iterator[str]:
+    """The verdict and its tables. All of it comes from tags that the tenant's own credential may write."""
+    yield f"**Evaluation:** {_EVALUATED[found.verdict]} {shown(evaluation_table.summary(found), 500)}"
+    yield ""
+    for head, rows in (evaluation_table.scores(found), evaluation_table.behaviours(found)):
+        if rows:
+            yield from table([*map(shown, head)], ([*map(shown, row)] for row in rows))
+            yield ""
+    yield from (f"- {shown(reason, 500)}" for reason in (*found.reasons, *found.notes))
     yield ""
 
 
@@ -149,11 +167,13 @@ def _progress(seen: Seen) -> str | None:
         return None
     parts = [f"`{words.bar(tracked.percent / 100).translate(_BLOCKS)}` {tracked.percent:.0f} %"]
     if tracked.eta_seconds and seen.state == "running":
-        parts.append(f"{timedelta(seconds=round(tracked.eta_seconds))} left")
+        parts.append(f"{left(tracked.eta_seconds, tracked.eta_error_seconds)} left")
     if tracked.loss is not None:
         parts.append(f"loss {tracked.loss:.4g}")
     if tracked.tokens_per_second:
         parts.append(f"{tracked.tokens_per_second:,.0f} tokens/s")
+    if tracked.gpu_utilisation_percent is not None:
+        parts.append(f"GPU {tracked.gpu_utilisation_percent:.0f} % busy")
     told = f" (told by the run at {_moment(tracked.updated)})" if tracked.updated else ""
     return ", ".join(parts) + told
 
@@ -163,6 +183,8 @@ def _facts(seen: Seen, links: Links) -> Iterator[tuple[str, str]]:
     attempt = lock.attempt if lock else seen.record.last.attempt if seen.record else 1
     if promise.run_id:
         yield "Run", f"{code(promise.run_id)} in {code(promise.environment)}, attempt {attempt}"
+    if seen.cause:
+        yield "Cause", links.on_branch("docs/failures.md", seen.cause)
     if tracked is not None:
         yield "Training", link("metrics and parameters in MLflow", tracked.url)
     for name, value in seen.evaluation.items():

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from tools.causes import CAUSES
 from tools.cluster import objects
 from tools.cluster.client import Cluster
 from tools.cluster.faults import ClusterFault
@@ -18,12 +19,13 @@ _BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """The last lines of a pod's log. cause, remedy: the runner's own, from its event `failure`; empty without one."""
+    """The last lines of a pod's log. cause, remedy, code: the runner's own, from its event `failure`; empty without one."""
 
     pod: str
     lines: tuple[str, ...]
     cause: str = ""
     remedy: str = ""
+    code: str = ""
 
 
 def tail(cluster: Cluster, seen: Observed) -> Tail | None:
@@ -38,7 +40,9 @@ def tail(cluster: Cluster, seen: Observed) -> Tail | None:
         return Tail(name, (f"(the log cannot be read: {fault})",))
     for event in reversed(_events(lines)):
         if event.get("event") == "failure":
-            return Tail(name, lines, str(event.get("cause") or ""), str(event.get("remedy") or ""))
+            code = str(event.get("code") or "")
+            words = str(event.get("cause") or ""), str(event.get("remedy") or "")
+            return Tail(name, lines, *words, code if code in CAUSES else "")
     return Tail(name, lines)
 
 

@@ -13,6 +13,8 @@ from tools.bot.records import User
 from tools.bot.report.changes import Change, is_bots, outside
 from tools.bot.report.needs import Before
 from tools.bot.report.runs import Run, examine
+from tools.bot.report.served import ServedChange
+from tools.bot.report.served import changes as served_changes
 from tools.findings import Finding, compose
 from tools.plan.planner import Planner
 from tools.plan.quota import Share, gpu_hours
@@ -52,6 +54,7 @@ class Report:
     totals: tuple[Total, ...] = ()
     before: Before = field(default_factory=lambda: Before({}, (), frozenset()))
     too_many: bool = False
+    served: tuple[ServedChange, ...] = ()
 
     @property
     def errors(self) -> int:
@@ -77,11 +80,12 @@ def recompute(
     changes: Sequence[Change],
     author: User,
     mixed: frozenset[str] = frozenset(),
+    bot: User | None = None,
 ) -> Report:
     """Judge a merge request.
 
     repository: what merging gives. before: read from the target branch alone. mixed: files whose merged content is neither
-    side's, so that nobody has seen it.
+    side's, so that nobody has seen it. bot: the bot's own account, which may propose what is served.
     """
     ordered = tuple(sorted(changes, key=lambda change: change.path))
     if len(ordered) > MOST_FILES:
@@ -104,10 +108,19 @@ def recompute(
         findings=tuple(sorted(findings)),
         elsewhere=tuple(_elsewhere(repository, ordered, paths)),
         runs=tuple(run.with_needs(before, author, _used(repository, run, totals)) for run in runs),
-        outside=tuple((c.path, why) for c in ordered if (why := outside(c.path, author, before.tenants)) is not None),
+        outside=tuple(_outside(ordered, before, author, own=author == bot)),
         totals=totals,
         before=before,
+        served=tuple(served_changes(repository, before, ordered)),
     )
+
+
+def _outside(changes: Sequence[Change], before: Before, author: User, *, own: bool) -> Iterator[tuple[str, str]]:
+    """own: whether the bot proposes it; a promotion takes no more than the tenant's approvers then."""
+    for change in changes:
+        why = outside(change.path, author, before.tenants)
+        if why is not None and not (own and change.path.startswith("serving/")):
+            yield change.path, why
 
 
 def _of_changed(repository: Repository, changes: Sequence[Change]) -> Iterator[Finding]:

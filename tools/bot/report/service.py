@@ -96,7 +96,9 @@ class Reporter:
             except (Conflict, Hostile) as error:
                 why = _CONFLICT if isinstance(error, Conflict) else str(error)
                 return self._written("unreadable", request, text.unreadable(request, why))
-            report = recompute(tree.repository, tree.before, tree.changes, request.author, tree.mixed)
+            # Asking GitLab who the bot is takes a call, and matters to a promotion alone.
+            bot = self.forge.me() if any(change.path.startswith("serving/") for change in tree.changes) else None
+            report = recompute(tree.repository, tree.before, tree.changes, request.author, tree.mixed, bot)
             body = text.comment(request, report, target)
         # What is about to be shown, for a bot that dies right then; on record as shown only once it was (tools.bot.showing).
         self.store.save_showing(request.iid, request.head_sha, promised(report), digest(body), self.now())

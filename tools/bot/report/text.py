@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tools.bot.records import MergeRequest
-from tools.bot.report import approval_text, findings_text, plan_text
+from tools.bot.report import approval_text, findings_text, plan_text, served
 from tools.bot.report.escape import count, shown
 from tools.bot.report.links import Links
 from tools.bot.report.recompute import MOST_FILES, Report
@@ -54,6 +54,8 @@ def _consequence(report: Report) -> str:
         return f"Ready for approval{also}: merging will {' and '.join(parts)}"
     if stopping:
         return f"Ready to merge: merging will {parts[0]}"
+    if report.served and not report.outside:
+        return f"Ready for approval: merging changes what is served or recalled ({count(len(report.served), 'file')})"
     if report.outside:
         return "Needs a platform admin's approval; no training starts"
     return "Nothing to authorize: no training starts"
@@ -83,6 +85,8 @@ def _parts(report: Report, links: Links) -> Iterator[list[str]]:
         yield ["#### Files outside the author's tenants", "", *approval_text.outside(report, links)]
     if report.runs:
         yield ["#### What approval authorizes", "", *approval_text.runs(report, links)]
+    if report.served:
+        yield ["#### What is served and recalled", "", *served.lines(report.served)]
     if report.totals:
         yield ["#### Quota", "", *approval_text.quota(report.totals)]
     if report.elsewhere:

@@ -16,7 +16,7 @@ from tools.bot.report.needs import Before
 from tools.repository import Repository
 
 _ALWAYS = ("catalog", "environments")
-_EVERYTHING = ("base", "experiments", "tenants", "overlays", "audit")
+_EVERYTHING = ("base", "experiments", "tenants", "overlays", "audit", "recalls", "serving")
 
 
 class Conflict(Exception):  # noqa: N818 - the situation's name
@@ -80,7 +80,11 @@ def _wanted(effect: Iterable[str], tenants: set[str], repository: Repository) ->
     environments = [name for name in repository.names("environments") if name != "platform"]
     # A tenant's uid, namespace and the like must be its own among all of them.
     people = {"tenants"} if any(path.endswith("/tenant.yaml") for path in effect) else {f"tenants/{t}" for t in tenants}
-    own = {*people, *(f"experiments/{tenant}" for tenant in tenants)}
+    # A model counts as trained on recalled data of another tenant's as well, through its base model.
+    lineage = (
+        {"audit", "overlays", "serving"} if any(path.startswith(("serving/", "recalls/")) for path in effect) else set()
+    )
+    own = {*people, *lineage, "recalls", *(f"experiments/{tenant}" for tenant in tenants)}
     generated = {f"{kind}/{e}/{tenant}" for kind in ("overlays", "audit") for e in environments for tenant in tenants}
     return {"base", *own, *generated}
 
@@ -93,7 +97,13 @@ def _is_read(effect: Mapping[str, object], path: str) -> bool:
 def _tenant(path: str) -> str | None:
     """The tenant whom a path concerns in any way."""
     match path.split("/"):
-        case ["experiments" | "tenants", tenant, _, *_] | ["overlays" | "audit", _, tenant, _, *_]:
+        case ["experiments" | "tenants" | "recalls", tenant, _, *_] | [
+            "overlays" | "audit" | "serving",
+            _,
+            tenant,
+            _,
+            *_,
+        ]:
             return tenant if not tenant.startswith("_") else None
     return None
 

@@ -6,13 +6,15 @@ by hand. It never becomes worse: what is measured and registered stays.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 from tools.bot.upkeep import usage
 from tools.cluster import objects
 from tools.cluster.look import Status
-from tools.cluster.tracking import Away
+from tools.cluster.tracking import Away, Tracked
 from tools.formats.audit import Attempt, Audit, Estimated, Measured, Outcome, Registered
 from tools.formats.lock import Lock
 from tools.plan.estimate import Plan
@@ -20,6 +22,8 @@ from tools.plan.estimate import Plan
 _CAUSE = 1000
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 _DIGITS = 2
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_VERDICTS: tuple[Literal["passed", "failed", "none"], ...] = ("passed", "failed", "none")
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Recorder:
             at=stamp(_end(status) or self.now),
             cause=None if phase == "finished" else (status.verdict.reason or "no reason was given")[:_CAUSE],
             measured=usage.measured(seen, peak),
-            registered=_registered(lock, seen.tracked.version if seen.tracked else None),
+            registered=_registered(lock, seen.tracked),
         )
 
 
@@ -107,10 +111,17 @@ def _end(status: Status) -> datetime | None:
     return usage.last([*times, *(usage.moment(objects.at(job, "status", "completionTime")) for job in jobs)])
 
 
-def _registered(lock: Lock, version: int | None) -> Registered | None:
-    if version is None or lock.run.publish is None:
+def _registered(lock: Lock, tracked: Tracked | None) -> Registered | None:
+    """The version, with the hash of what was published and the evaluation's verdict.
+
+    Whoever may write tags may write anything there: what is no hash and no verdict is left out.
+    """
+    if tracked is None or tracked.version is None or lock.run.publish is None:
         return None
-    return Registered(name=lock.run.publish.model_name, version=version)
+    publication = tracked.publication if _SHA256.fullmatch(tracked.publication or "") else None
+    verdict = next((word for word in _VERDICTS if word == tracked.evaluation), None)
+    name = lock.run.publish.model_name
+    return Registered(name=name, version=tracked.version, publication=publication, evaluation=verdict)
 
 
 def _better(known: Outcome | None, seen: Outcome) -> Outcome:
@@ -123,8 +134,16 @@ def _better(known: Outcome | None, seen: Outcome) -> Outcome:
         best = known
     else:
         return known
-    filled = {"measured": _measured(known, seen), "registered": best.registered or seen.registered}
+    filled = {"measured": _measured(known, seen), "registered": _fuller(best.registered, seen.registered)}
     return best.model_copy(update=filled)
+
+
+def _fuller(known: Registered | None, seen: Registered | None) -> Registered | None:
+    """What was recorded first stays; what it lacks is filled in while the version is the same."""
+    if known is None or seen is None or (known.name, known.version) != (seen.name, seen.version):
+        return known or seen
+    lacks = {"publication": known.publication or seen.publication, "evaluation": known.evaluation or seen.evaluation}
+    return known.model_copy(update=lacks)
 
 
 def _measured(known: Outcome, seen: Outcome) -> Measured | None:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from tools.bot.promote import aliases
+from tools.bot.promote.proposing import Proposer
 from tools.bot.upkeep import git, images, repairs, retire, watching
 from tools.bot.upkeep.argocd import ArgoCD
 from tools.bot.upkeep.outcomes import Recorder, cancelled, stamp
@@ -20,6 +22,8 @@ from tools.errors import FtError, UsageError
 from tools.expand import audit
 from tools.formats.audit import Audit
 from tools.formats.environment import Environment
+from tools.models import served as models
+from tools.models.versions import Versions
 from tools.repository import Repository
 
 _NAMED = 3
@@ -36,9 +40,9 @@ class Report:
 
 
 def reconcile(around: Surroundings, environment: str) -> Report:
-    """Authorize what was merged, record outcomes, publish what was forgotten, end what is cancelled, propose new images."""
+    """Authorize what was merged, record outcomes, publish what was forgotten, end what is cancelled, propose images and models."""
     round_ = _Round(around, environment)
-    for step in (round_.authorize, round_.record, round_.ask_argocd, round_.propose_image):
+    for step in (round_.authorize, round_.record, round_.ask_argocd, round_.propose_image, round_.serve):
         try:
             step()
         except FtError as fault:
@@ -127,6 +131,17 @@ class _Round:
         if self.settings is not None:
             made = images.propose(self.around.forge, self.around.mirror, {self.environment: self.settings})
             self.report.done += [f"opened !{request.iid}: {request.title}" for request in made]
+
+    def serve(self) -> None:
+        """Propose what passed its evaluation, move MLflow's alias behind what is served, and name what is recalled."""
+        if self.settings is None or self.settings.serving is None:
+            return
+        registry = Versions(self.around.tracking_uri or self.settings.mlflow.tracking_uri)
+        with git.checkout(self.around.mirror) as (base, repository):
+            proposer = Proposer(self.around.forge, self.around.mirror, repository, base, registry)
+            self.report.done += proposer.propose(self.environment)
+            self.report.faults += models.recalled_but_served(repository, self.environment)
+            self.report.done += aliases.align(repository, self.environment, registry)
 
     def _look(self, repository: Repository) -> Sight:
         """At the runs of which something can still be learnt, and at what is to be asked about them and the cancelled."""

@@ -27,7 +27,9 @@ def measured(seen: Observed, peak_memory_bytes: int | None) -> Measured | None:
     lock = seen.run.lock
     assert lock is not None
     end = _ended(seen.job)
-    spans = [span for pod in seen.pods if (span := _span(pod, end)) is not None]
+    # A restarted gang's earlier pods are gone: then it counts from its beginning, waiting included.
+    restarted = lock.run.resources.nodes > 1 and objects.at(seen.job, "status", "failed")
+    spans = [] if restarted else [span for pod in seen.pods if (span := _span(pod, end)) is not None]
     gpus = lock.run.resources.gpus
     if not spans:
         start = moment(objects.at(seen.job, "status", "startTime"))

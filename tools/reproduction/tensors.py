@@ -1,0 +1,114 @@
+"""Compares the weights of two folders, tensor by tensor: `python -m tools.reproduction.tensors THEN NOW` prints JSON.
+
+Runs in the runner's environment, as it needs numpy; torch stays out. Memory: two tensors at a time.
+Format of the files: https://huggingface.co/docs/safetensors, "Format".
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+_HEADER = 8  # bytes that hold the header's length
+_FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+
+
+class Tensor(NamedTuple):
+    """Where a tensor lies in its file."""
+
+    file: Path
+    dtype: str
+    shape: list[int]
+    start: int
+    end: int
+
+
+def compare(then: Path, now: Path) -> dict[str, Any]:
+    """Counts and the largest difference: {tensors, equal, missing, added, other_shape, largest, relative, where}.
+
+    largest: of the absolute differences of any element; None where an element is not finite. relative: Frobenius norm of
+    all differences over that of all weights. where: name of the tensor with the largest difference.
+    """
+    before, after = _tensors(then), _tensors(now)
+    common = sorted(before.keys() & after.keys())
+    shaped = [name for name in common if before[name][1:3] == after[name][1:3]]
+    equal, largest, where, squares, norm = 0, 0.0, None, 0.0, 0.0
+    for name in shaped:
+        same, most, difference, size = _pair(before[name], after[name])
+        equal += same
+        squares, norm = squares + difference, norm + size
+        if not same and (math.isnan(most) or most > largest):
+            largest, where = most, name
+    return {
+        "tensors": len(before),
+        "equal": equal,
+        "missing": sorted(before.keys() - after.keys()),
+        "added": sorted(after.keys() - before.keys()),
+        "other_shape": [name for name in common if name not in shaped],
+        "largest": largest if math.isfinite(largest) else None,
+        "relative": math.sqrt(squares / norm) if norm and math.isfinite(squares) else 0.0 if not squares else None,
+        "where": where,
+    }
+
+
+def _tensors(folder: Path) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(_HEADER), "little")
+            header = json.loads(stream.read(length))
+        for name, entry in header.items():
+            if name != "__metadata__":
+                start, end = (_HEADER + length + offset for offset in entry["data_offsets"])
+                found[name] = Tensor(file, entry["dtype"], entry["shape"], start, end)
+    return found
+
+
+def _pair(then: Tensor, now: Tensor) -> tuple[bool, float, float, float]:
+    """Whether the bits agree, the largest difference, and the squares' sums of the differences and of the first."""
+    import numpy as np
+
+    before, after = _bytes(then), _bytes(now)
+    if then.dtype not in _FLOATS:
+        return before == after, 0.0 if before == after else math.nan, 0.0, 0.0
+    old, new = (_values(data, then.dtype) for data in (before, after))
+    size = float(np.square(old).sum())
+    if before == after:
+        return True, 0.0, 0.0, size
+    difference = np.abs(new - old)
+    return False, float(difference.max()), float(np.square(difference).sum()), size
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    with tensor.file.open("rb") as stream:
+        stream.seek(tensor.start)
+        return stream.read(tensor.end - tensor.start)
+
+
+def _values(data: bytes, dtype: str) -> Any:
+    """As float64; a bfloat16 is the upper half of a float32."""
+    import numpy as np
+
+    raw = np.frombuffer(data, dtype=_FLOATS[dtype])
+    if dtype == "BF16":
+        raw = (raw.astype("<u4") << 16).view("<f4")
+    return raw.astype(np.float64)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the comparison of two folders."""
+    then, now = _paths(sys.argv[1:] if argv is None else argv)
+    json.dump(compare(then, now), sys.stdout)
+    return 0
+
+
+def _paths(arguments: Sequence[str]) -> Iterator[Path]:
+    yield from map(Path, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
