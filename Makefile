@@ -126,8 +126,8 @@ pins: $(UV)  ## resolve the dependencies of pyproject.toml again
 	$(COMPILE) --no-deps requirements/docs.in -o requirements/docs.txt
 	$(COMPILE) --no-deps requirements/sbom.in -o requirements/sbom.txt
 	$(COMPILE) --override requirements/vllm-overrides.in requirements/vllm.in -o requirements/vllm.txt
-	$(COMPILE) pyproject.toml --extra runner --extra evaluation --extra demo --extra bot --group dev -o requirements/runner-dev.txt
-	$(COMPILE) pyproject.toml --extra runner --extra evaluation -c requirements/runner-dev.txt -o requirements/runner.txt
+	$(COMPILE) pyproject.toml --extra runner --extra demo --extra bot --group dev -o requirements/runner-dev.txt
+	$(COMPILE) pyproject.toml --extra runner -c requirements/runner-dev.txt -o requirements/runner.txt
 	$(COMPILE) pyproject.toml --extra bot --group dev -c requirements/runner-dev.txt -o requirements/dev.txt
 	$(COMPILE) pyproject.toml --extra bot -c requirements/runner-dev.txt -o requirements/bot.txt
 	$(COMPILE) pyproject.toml -c requirements/runner-dev.txt -o requirements/tools.txt

@@ -90,7 +90,8 @@ class ArgoCD:
     def differing(self, name: str) -> list[str]:
         """The objects of an Application that are not as git has them."""
         status = (self.application(name) or {})["status"]
-        wrong = [each for each in status["resources"] if each["status"] != "Synced"]
+        # A hook's entry has no status: hooks are run, not compared.
+        wrong = [each for each in status["resources"] if not each.get("hook") and each.get("status") != "Synced"]
         return [f"{each['kind']} {each.get('namespace', '')}/{each['name']}" for each in wrong]
 
     def sync(self, name: str) -> None:

@@ -28,6 +28,7 @@ _KINDS = {
     "ApplicationSet": "argoproj.io/v1alpha1",
     "AppProject": "argoproj.io/v1alpha1",
     "Job": "batch/v1",
+    "ResourceQuota": "v1",
     "JobSet": "jobset.x-k8s.io/v1alpha2",
     "NetworkPolicy": "networking.k8s.io/v1",
     "Workload": "kueue.x-k8s.io/v1beta1",

@@ -76,6 +76,8 @@ def start(built: Cache, folder: Path, programs: Programs) -> ControlPlane:
         *(built.program("kube-controller-manager"), "--kubeconfig", str(files[_USERS[0]]), *shared),
         *("--service-account-private-key-file", str(key), "--root-ca-file", str(authority)),
         "--use-service-account-credentials=true",
+        # A quota that counts a kind which came later knows its use after this time; 5 minutes otherwise.
+        "--resource-quota-sync-period=10s",
     ]
     scheduler = [built.program("kube-scheduler"), "--kubeconfig", str(files[_USERS[1]]), *shared]
     plane = ControlPlane(

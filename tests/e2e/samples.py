@@ -70,7 +70,7 @@ class Sample:
         try:
             return _refusal(*self._ask(cluster, before))
         finally:
-            if self.verb != "create" and before["kind"] in {"Job", "Pod"}:
+            if self.verb != "create" and before["kind"] in {"Job", "Pod", "NetworkPolicy"}:
                 _remove(cluster, before)
 
     def _ask(self, cluster: Cluster, before: Manifest) -> tuple[int, str]:

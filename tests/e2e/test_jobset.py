@@ -43,10 +43,17 @@ def run(make: Callable[[str, str], Experiment], controller: Program) -> Run:
         file.write_text(re.sub(r"nodes: 1\b", "nodes: 2", file.read_text(encoding="utf-8")))
         platform_tree.expand(platform, str(file))
         experiment.run_id, experiment.attempt = platform_tree.locked(platform, "team-a", name)
+        wait_for(lambda: _counted(experiment), "a quota that knows how many JobSets there are")
         experiment.push(f"{experiment.application}: authorize")
         return experiment
 
     return run
+
+
+def _counted(experiment: Experiment) -> bool:
+    """Whether the tenant's quota counts JobSets, whose kind came later; before that nobody may make one."""
+    quotas = experiment.cluster.list("ResourceQuota", experiment.namespace)
+    return any("count/jobsets.jobset.x-k8s.io" in (quota["status"].get("used") or {}) for quota in quotas)
 
 
 def _set(experiment: Experiment) -> Manifest:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tools import yamlsource
@@ -55,6 +55,7 @@ def _depth(value: Any) -> int:
     return 1 + max(map(_depth, children), default=0)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine draws slowly
 @given(_MAPPINGS)
 def test_what_is_written_reads_back_the_same_with_both_readers(data: dict[str, Any]) -> None:
     """Neither the tools' reader nor PyYAML, which others use, takes a value for another one."""
