@@ -13,6 +13,7 @@ from tests.e2e.argocd import ArgoCD
 from tests.e2e.cluster import Cluster, Manifest
 from tests.e2e.processes import wait_for
 from tests.e2e.repositories import Repository
+from tests.e2e.samples import make
 from tests.e2e.scenario import Experiment
 from tools.cli import main
 
@@ -219,10 +220,16 @@ def test_doctor_finds_nothing_and_then_what_is_taken_away(cluster: Cluster, argo
 
 
 def test_doctor_names_a_foreign_network_rule(cluster: Cluster, asking: Asking) -> None:
-    """A rule that somebody added by hand opens what the overlay closes."""
-    metadata = {"name": "open", "namespace": "team-a-training"}
+    """A rule that no overlay has opens what the overlay closes; admission refuses it by now, so it came before that did."""
+    tracking = "finetuning-tenant-team-a:networking.k8s.io/NetworkPolicy:team-a-training/open"
+    metadata = {
+        "name": "open",
+        "namespace": "team-a-training",
+        # Argo CD would take away at once what it tracks and git does not have.
+        "annotations": {"argocd.argoproj.io/tracking-id": tracking, "argocd.argoproj.io/sync-options": "Prune=false"},
+    }
     spec = {"podSelector": {}, "egress": [{}], "policyTypes": ["Egress"]}
-    cluster.create({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": spec})
+    make(cluster, {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": spec})
     try:
         code, text = asking.text("doctor", "cluster", "--env", "dev")
         assert code == 1

@@ -70,7 +70,7 @@ class Child:
     @property
     def output(self) -> str:
         """All that it printed so far."""
-        return self.log.read_text(encoding="utf-8", errors="replace")
+        return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """Its events of one kind; a line that a kill cut is none."""
