@@ -39,9 +39,10 @@ def _host(uri: str) -> str:
     """The address's host; empty where it has none or is none, which the rule `environment-mlflow` says."""
     try:
         parts = urlsplit(uri)
-        return (parts.hostname or "") if parts.port != 0 else ""
+        host, port = parts.hostname or "", parts.port
     except ValueError:  # half a bracket of an IPv6 address, or a port that is none
         return ""
+    return host if port != 0 else ""
 
 
 def _blocks(mlflow: Mlflow) -> list[str]:
