@@ -19,7 +19,6 @@ from runner.storage import Paths
 NAME = "failure.json"
 TERMINATION_LOG = "RUNNER_TERMINATION_LOG"  # set by the Job: the file that Kubernetes reads after the container's end
 MOST_WORDS = 1500
-full = symptoms.full
 
 
 def explain(error: BaseException, paths: Paths) -> RunnerError:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from runner import card, certify, failures, merge, staging
+from runner import card, certify, merge, staging, symptoms
 from runner.certify import certificate
 from runner.certify.certificate import Certificate
 from runner.certify.merged import Merged, of_copy, of_merge
@@ -131,7 +131,6 @@ def _certified(paths: Paths, proof: Completion, stage: Staging) -> Certificate:
 def _merged(paths: Paths, proof: Completion, stage: Staging) -> Merged:
     stage.empty()
     report = merge.build(paths, proof, stage.model)
-    merge.check(stage.model)
     found = of_copy(paths, proof, stage.model) if report is None else of_merge(paths, report)
     stage.keep(found)
     return found
@@ -153,7 +152,7 @@ def _kept_or_removed(stage: Staging) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        full = failures.full(stage.folder)  # asked first: what follows frees the space
+        full = symptoms.full(stage.folder)  # asked first: what follows frees the space
         if isinstance(error, (Mismatch, BadSpec)) or not stage.is_merged:
             stage.remove()
         if full and isinstance(error, Exception):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from runner import completion, failures, placing, registry, tracking
+from runner.completion import Completion
 from runner.delivery import Delivery
 from runner.evaluate import report, step
 from runner.events import emit, message
@@ -68,17 +69,15 @@ def _ended(paths: Paths, work: Callable[[], None]) -> int:
 
 def _publish(paths: Paths, *, manual: bool) -> None:
     lock = paths.lock
-    verdict = completion.check(paths)
-    if verdict.completion is None:
-        raise Mismatch(verdict.reason, "train the run to its end first: `python -m runner train` resumes it")
+    proof = _proof(paths)
     if lock.run.publish is not None and (lock.run.publish.merge or manual):
-        folder = placing.place(paths, verdict.completion)
+        folder = placing.place(paths, proof)
         mlflow, run_id = _replay(paths)
         found = step.evaluate(paths, mlflow)
         if found is not None:
             report.log(mlflow, run_id, found)
         evidence = {**placing.published_tag(paths), **report.tags(found)}
-        version = registry.register(mlflow, lock, run_id, verdict.completion, evidence)
+        version = registry.register(mlflow, lock, run_id, proof, evidence)
         emit("step", name="register", model=lock.run.publish.model_name, version=version)
         emit("finish", run_id=lock.run_id, path=str(folder), version=version)
         return
@@ -94,10 +93,7 @@ def _certify(paths: Paths) -> None:
     if paths.lock.run.publish is None:
         message("the experiment has no publish section: there is nothing to merge or certify")
         return
-    proof = completion.check(paths)
-    if proof.completion is None:
-        raise Mismatch(proof.reason, "train the run to its end first: `python -m runner train` resumes it")
-    placing.stage(paths, proof.completion)
+    placing.stage(paths, _proof(paths))
 
 
 def _evaluate(paths: Paths, *, again: bool) -> None:
@@ -115,6 +111,14 @@ def _evaluate(paths: Paths, *, again: bool) -> None:
         report.log(mlflow, run_id, found)
     version = registry.register(mlflow, lock, run_id, proof, report.tags(found))
     emit("finish", run_id=lock.run_id, path=str(paths.merged), version=version)
+
+
+def _proof(paths: Paths) -> Completion:
+    """What shows that the run has finished."""
+    verdict = completion.check(paths)
+    if verdict.completion is None:
+        raise Mismatch(verdict.reason, "train the run to its end first: `python -m runner train` resumes it")
+    return verdict.completion
 
 
 def _replay(paths: Paths) -> tuple[Any, str]:

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from runner.completion import Completion
-from runner.exits import Retry
 from runner.provenance import tags
-from runner.tracking import LOGIN_REMEDY, LoginRefused, Refused, Unreachable, calling
+from runner.tracking import calling, retried
 from tools.formats.lock import Lock
 
 ALIAS = "candidate"
@@ -35,14 +34,8 @@ def register(
     Raises:
         Retry: MLflow is away or refuses.
     """
-    try:
+    with retried("the model registry", "publish again when MLflow answers; the folder is in place"):
         return int(calling(_register, mlflow, lock, mlflow_run_id, completion, evaluation or {}))
-    except LoginRefused as error:
-        raise Retry(f"the model registry refuses the login: {error}", LOGIN_REMEDY) from error
-    except (Refused, Unreachable) as error:
-        raise Retry(
-            f"the model registry failed: {error}", "publish again when MLflow answers; the folder is in place"
-        ) from error
 
 
 def source(lock: Lock) -> str:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from runner import checkpoints, failures
+from runner import checkpoints, failures, symptoms
 from runner.budget import Budget
 from runner.events import emit, message
 from runner.exits import Retry
@@ -86,7 +86,7 @@ class Keeper:
 
     def _made_room(self, name: str) -> bool:
         """Throw the half-written one away; where the disk is full, also all that a resumed run does not need."""
-        full = failures.full(mounted(self._paths.checkpoints))
+        full = symptoms.full(mounted(self._paths.checkpoints))
         folder = self._paths.checkpoints
         try:
             best = _best(self._paths.writing / name / STATE)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from runner.exits import Retry
 from tools.formats.lock import Lock
 
 PARAMS_PER_BATCH = 100  # MLflow's limits
@@ -37,6 +40,20 @@ class Unreachable(Exception):  # noqa: N818
 
 class LoginRefused(Unreachable):
     """MLflow answers, but not to this run's credential; trying again helps once a person has mended that."""
+
+
+@contextmanager
+def retried(who: str, remedy: str) -> Iterator[None]:
+    """Turn what MLflow did not take into Retry.
+
+    who: the part of MLflow that was asked, as the message names it. remedy: for all but a refused login.
+    """
+    try:
+        yield
+    except LoginRefused as error:
+        raise Retry(f"{who} refuses the login: {error}", LOGIN_REMEDY) from error
+    except (Refused, Unreachable) as error:
+        raise Retry(f"{who} failed: {error}", remedy) from error
 
 
 def target(lock: Lock) -> tuple[str, str]:

@@ -9,7 +9,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 WAIT = 240
@@ -63,3 +64,14 @@ class Server:
             os.killpg(self._process.pid, 9)
             self._process.wait()
             self._process = None
+
+
+@contextmanager
+def serving(store: Path) -> Iterator[Server]:
+    """A server over a store, up while the block runs."""
+    server = Server(store)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()

@@ -82,6 +82,12 @@ class Repository:
         """`file` as format `cls`, with positions; not kept."""
         return parse(cls, self.document(file))
 
+    def files_below(self, folder: str) -> list[str]:
+        """Every file in a folder, however deep, sorted; none where there is no such folder."""
+        return sorted(
+            path.relative_to(self.root).as_posix() for path in (self.root / folder).rglob("*") if path.is_file()
+        )
+
     def optional(self, file: str, cls: type[T]) -> T | None:
         """`file` as format `cls`, read once; None when it is not there or not valid (its own findings say why)."""
         if (file, cls) not in self._values:

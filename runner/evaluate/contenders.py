@@ -10,11 +10,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from runner import publication
-from runner.exits import Retry
 from runner.hashing import faults
 from runner.records import Damaged, read
 from runner.storage import Paths
-from runner.tracking import LOGIN_REMEDY, LoginRefused, Refused, Unreachable, calling
+from runner.tracking import calling, retried
 from tools.formats.evaluation import Role
 from tools.formats.model import File
 
@@ -93,13 +92,7 @@ def champion(paths: Paths, mlflow: Any) -> Contender | None:
 
 def _version(mlflow: Any, name: str) -> Any:
     """The version with the alias, or None."""
-    try:
+    with retried("the model registry", "run `publish` again when MLflow answers; what is done is kept"):
         found = calling(mlflow.search_registered_models, f"name = '{name}'")
         number = found[0].aliases.get(ALIAS) if found else None
         return calling(mlflow.get_model_version, name, str(number)) if number is not None else None
-    except LoginRefused as error:
-        raise Retry(f"the model registry refuses the login: {error}", LOGIN_REMEDY) from error
-    except (Refused, Unreachable) as error:
-        raise Retry(
-            f"the model registry failed: {error}", "run `publish` again when MLflow answers; what is done is kept"
-        ) from error

@@ -6,8 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from runner.events import message
-from runner.exits import Retry
-from runner.tracking import LOGIN_REMEDY, LoginRefused, Refused, Unreachable, calling
+from runner.tracking import calling, retried
 from tools.formats.evaluation import NONE, RESULT_TAG, TAG, Evaluation, tag
 from tools.formats.evaluation_table import markdown
 
@@ -29,12 +28,8 @@ def log(mlflow: Any, run_id: str, evaluation: Evaluation) -> None:
     Raises:
         Retry: MLflow is away or refuses.
     """
-    try:
+    with retried("MLflow", "run `publish` again when it answers; the evaluation is kept"):
         calling(_log, mlflow, run_id, evaluation)
-    except LoginRefused as error:
-        raise Retry(f"MLflow refuses the login: {error}", LOGIN_REMEDY) from error
-    except (Refused, Unreachable) as error:
-        raise Retry(f"MLflow failed: {error}", "run `publish` again when it answers; the evaluation is kept") from error
 
 
 def metrics(evaluation: Evaluation) -> dict[str, float]:

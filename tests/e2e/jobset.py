@@ -6,13 +6,12 @@ The controller's own certificates want a fixed folder below /tmp, so it gets one
 from __future__ import annotations
 
 import base64
-import os
 import subprocess
 from pathlib import Path
 
 import yaml
 
-from tests.e2e import platform_tree
+from tests.e2e import controllers
 from tests.e2e.binaries import Cache
 from tests.e2e.cluster import Cluster, Manifest, Refused
 from tests.e2e.processes import Program, Programs, free_ports, listening, wait_for
@@ -48,23 +47,13 @@ def _certificate(folder: Path) -> str:
 
 
 def _manifests(built: Cache, folder: Path, webhook: int, authority: str) -> list[Manifest]:
-    """JobSet's own, named and placed as its releases are; its Service leads to a port of this machine."""
-    components = built.files("jobset") / "config" / "components"
-    kustomization = {
-        "namespace": NAMESPACE,
-        "namePrefix": "jobset-",
-        "resources": [os.path.relpath(components / part, folder) for part in _PARTS],
-    }
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), encoding="utf-8")
-    manifests = platform_tree.render(built.program("kustomize"), folder)
+    """JobSet's own, with the certificate's authority, which cert-manager would write there."""
+    manifests = controllers.manifests(built, "jobset", _PARTS, folder, webhook)
     for manifest in manifests:
-        if manifest["kind"] == "Service":
-            manifest["spec"] = {"type": "ExternalName", "externalName": "localhost"}
         if manifest["kind"] == "CustomResourceDefinition":  # one version: nothing to convert
             manifest["spec"].pop("conversion", None)
         for each in manifest.get("webhooks", []):
             each["clientConfig"]["caBundle"] = authority
-            each["clientConfig"]["service"]["port"] = webhook
     return manifests
 
 

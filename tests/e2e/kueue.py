@@ -8,15 +8,14 @@ and with it the exact places in a queue.
 from __future__ import annotations
 
 import base64
-import os
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tests.e2e import platform_tree
+from tests.e2e import controllers
 from tests.e2e.binaries import Cache
-from tests.e2e.cluster import Cluster, Manifest, Refused
+from tests.e2e.cluster import Cluster, Refused
 from tests.e2e.processes import Program, Programs, free_ports, listening, wait_for
 
 NAMESPACE = "kueue-system"
@@ -31,7 +30,7 @@ def start(built: Cache, cluster: Cluster, folder: Path, programs: Programs) -> P
     folder.mkdir(parents=True)
     health, webhook, metrics = free_ports(3)
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-    for manifest in _manifests(built, folder, webhook):
+    for manifest in controllers.manifests(built, "kueue", _PARTS, folder, webhook):
         cluster.apply(manifest)
     certificates = folder / "certificates"
     certificates.mkdir()
@@ -45,24 +44,6 @@ def start(built: Cache, cluster: Cluster, folder: Path, programs: Programs) -> P
     wait_for(lambda: listening(webhook), "Kueue's webhooks", programs=[kueue])
     wait_for(lambda: _trusted(cluster), "the API server's trust in Kueue's webhooks", programs=[kueue])
     return kueue
-
-
-def _manifests(built: Cache, folder: Path, webhook: int) -> list[Manifest]:
-    """Kueue's own, named and placed as its releases are; its Service leads to a port of this machine."""
-    components = built.files("kueue") / "config" / "components"
-    kustomization = {
-        "namespace": NAMESPACE,
-        "namePrefix": "kueue-",
-        "resources": [os.path.relpath(components / part, folder) for part in _PARTS],
-    }
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), encoding="utf-8")
-    manifests = platform_tree.render(built.program("kustomize"), folder)
-    for manifest in manifests:
-        if manifest["kind"] == "Service":
-            manifest["spec"] = {"type": "ExternalName", "externalName": "localhost"}
-        for each in manifest.get("webhooks", []):
-            each["clientConfig"]["service"]["port"] = webhook
-    return manifests
 
 
 def _configuration(built: Cache, folder: Path, health: int, webhook: int, metrics: int) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runner import registry, tracking
-from tests.mlflow_server import Server
+from tests.mlflow_server import serving
 from tests.promoting import platform
 from tools.cli import main
 from tools.formats.evaluation import TAG
@@ -24,12 +24,8 @@ NAME = "team-a.topic-sorter"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An empty MLflow."""
-    served = Server(tmp_path_factory.mktemp("mlflow") / "mlflow.db")
-    try:
-        served.start()
-        yield served.uri
-    finally:
-        served.kill()
+    with serving(tmp_path_factory.mktemp("mlflow") / "mlflow.db") as server:
+        yield server.uri
 
 
 def register(uri: str, lock: Lock, rate: float) -> int:

@@ -39,14 +39,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {"random": root / "random", "taught": teach(root / "random", root / "taught")}
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file with MLflow's tables: making them takes seconds, copying does not."""
-    file = tmp_path_factory.mktemp("store") / "mlflow.db"
-    tracking.client(f"sqlite:///{file}").search_experiments()
-    return file
-
-
 @pytest.fixture
 def mlflow(empty_store: Path, tmp_path: Path) -> Any:
     """A client of an own, empty store."""

@@ -33,14 +33,6 @@ TABLES = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file with MLflow's tables: making them takes seconds, copying does not."""
-    file = tmp_path_factory.mktemp("store") / "mlflow.db"
-    tracking.client(f"sqlite:///{file}").search_experiments()
-    return file
-
-
 @pytest.fixture
 def store(empty_store: Path, tmp_path: Path) -> Path:
     """An own copy of the empty store."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runner import registry, tracking
-from tests.mlflow_server import Server
+from tests.mlflow_server import serving
 from tests.runs import make_paths
 from tools.cluster.tracking import Tracking
 from tools.formats.lock import Lock
@@ -19,12 +19,8 @@ pytestmark = pytest.mark.heavy
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An empty MLflow."""
-    served = Server(tmp_path_factory.mktemp("mlflow") / "mlflow.db")
-    try:
-        served.start()
-        yield served.uri
-    finally:
-        served.kill()
+    with serving(tmp_path_factory.mktemp("mlflow") / "mlflow.db") as server:
+        yield server.uri
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.mlflow_server import Server
+from tests.mlflow_server import Server, serving
 from tools.storage.aliases import ask
 
 mlflow = pytest.importorskip("mlflow", reason="needs the runner's environment")
@@ -18,13 +18,9 @@ NAME = "team-a.support"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server whose model has three versions: of a run, of another one, and one that was registered by hand."""
-    started = Server(tmp_path_factory.mktemp("mlflow") / "store.db")
-    try:
-        started.start()
-        _register(mlflow.MlflowClient(started.uri))
-        yield started
-    finally:
-        started.kill()
+    with serving(tmp_path_factory.mktemp("mlflow") / "store.db") as server:
+        _register(mlflow.MlflowClient(server.uri))
+        yield server
 
 
 def _register(client: Any) -> None:

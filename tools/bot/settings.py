@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from tools import writing
 from tools.errors import UsageError
 from tools.formats.base import Duration, Label, Strict
 from tools.formats.parse import parse
@@ -117,10 +118,7 @@ class BotSettings(Strict):
         known = self.work / f"project-{self.gitlab.project}"
         if not known.exists():
             path = (forge or self.open_forge()).project().path
-            self.work.mkdir(parents=True, exist_ok=True)
-            made = known.with_suffix(f".{os.getpid()}")
-            made.write_text(path, encoding="utf-8")
-            made.replace(known)
+            writing.write_text(known, path)
         return f"{self.gitlab.url}/{known.read_text(encoding='utf-8')}.git"
 
     def open_store(self) -> Store:

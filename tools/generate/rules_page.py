@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
+from tools.generate import page
 from tools.rules import Rule, rules
 from tools.rules.core import DOCUMENTATION, OVERLAYS
 
 COMMAND = "python -m tools.generate.rules_page"
-PAGE = Path(__file__).parents[2] / "docs" / "rules.md"
+PAGE = page.DOCS / "rules.md"
 _KINDS = {
     "path": "Files",
     "experiment": "Experiments: experiments/&lt;tenant&gt;/&lt;name&gt;.yaml",
@@ -54,17 +53,7 @@ def _section(rule: Rule) -> Iterator[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the page; with `--check` return 1 when it differs."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the page differs")
-    text = build()
-    if not parser.parse_args(argv).check:
-        PAGE.parent.mkdir(exist_ok=True)
-        PAGE.write_text(text, encoding="utf-8")
-        return 0
-    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text:
-        return 0
-    print(f"docs/{PAGE.name}: differs from the rules; run `{COMMAND}`")
-    return 1
+    return page.main(argv, command=COMMAND, about=__doc__, page=PAGE, text=build(), source="the rules")
 
 
 if __name__ == "__main__":

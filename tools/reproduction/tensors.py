@@ -1,7 +1,6 @@
 """Compares the weights of two folders, tensor by tensor: `python -m tools.reproduction.tensors THEN NOW` prints JSON.
 
 Runs in the runner's environment, as it needs numpy; torch stays out. Memory: two tensors at a time.
-Format of the files: https://huggingface.co/docs/safetensors, "Format".
 """
 
 from __future__ import annotations
@@ -13,18 +12,22 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-_HEADER = 8  # bytes that hold the header's length
+from runner.merge import headers
+from runner.merge.headers import Tensor
+
 _FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
-class Tensor(NamedTuple):
-    """Where a tensor lies in its file."""
+class Weight(NamedTuple):
+    """A tensor and its file."""
 
     file: Path
-    dtype: str
-    shape: list[int]
-    start: int
-    end: int
+    tensor: Tensor
+
+    @property
+    def form(self) -> tuple[str, tuple[int, ...]]:
+        """What two weights must share to be compared: type and shape."""
+        return self.tensor.dtype, self.tensor.shape
 
 
 def compare(then: Path, now: Path) -> dict[str, Any]:
@@ -33,9 +36,9 @@ def compare(then: Path, now: Path) -> dict[str, Any]:
     largest: of the absolute differences of any element; None where an element is not finite. relative: Frobenius norm of
     all differences over that of all weights. where: name of the tensor with the largest difference.
     """
-    before, after = _tensors(then), _tensors(now)
+    before, after = _weights(then), _weights(now)
     common = sorted(before.keys() & after.keys())
-    shaped = [name for name in common if before[name][1:3] == after[name][1:3]]
+    shaped = [name for name in common if before[name].form == after[name].form]
     equal, largest, where, squares, norm = 0, 0.0, None, 0.0, 0.0
     for name in shaped:
         same, most, difference, size = _pair(before[name], after[name])
@@ -55,27 +58,21 @@ def compare(then: Path, now: Path) -> dict[str, Any]:
     }
 
 
-def _tensors(folder: Path) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {}
+def _weights(folder: Path) -> dict[str, Weight]:
+    found: dict[str, Weight] = {}
     for file in sorted(folder.glob("*.safetensors")):
-        with file.open("rb") as stream:
-            length = int.from_bytes(stream.read(_HEADER), "little")
-            header = json.loads(stream.read(length))
-        for name, entry in header.items():
-            if name != "__metadata__":
-                start, end = (_HEADER + length + offset for offset in entry["data_offsets"])
-                found[name] = Tensor(file, entry["dtype"], entry["shape"], start, end)
+        found |= {name: Weight(file, tensor) for name, tensor in headers.read(file).tensors.items()}
     return found
 
 
-def _pair(then: Tensor, now: Tensor) -> tuple[bool, float, float, float]:
+def _pair(then: Weight, now: Weight) -> tuple[bool, float, float, float]:
     """Whether the bits agree, the largest difference, and the squares' sums of the differences and of the first."""
     import numpy as np
 
     before, after = _bytes(then), _bytes(now)
-    if then.dtype not in _FLOATS:
+    if then.tensor.dtype not in _FLOATS:
         return before == after, 0.0 if before == after else math.nan, 0.0, 0.0
-    old, new = (_values(data, then.dtype) for data in (before, after))
+    old, new = (_values(data, then.tensor.dtype) for data in (before, after))
     size = float(np.square(old).sum())
     if before == after:
         return True, 0.0, 0.0, size
@@ -83,10 +80,10 @@ def _pair(then: Tensor, now: Tensor) -> tuple[bool, float, float, float]:
     return False, float(difference.max()), float(np.square(difference).sum()), size
 
 
-def _bytes(tensor: Tensor) -> bytes:
-    with tensor.file.open("rb") as stream:
-        stream.seek(tensor.start)
-        return stream.read(tensor.end - tensor.start)
+def _bytes(weight: Weight) -> bytes:
+    with weight.file.open("rb") as stream:
+        stream.seek(weight.tensor.offset)
+        return stream.read(weight.tensor.size)
 
 
 def _values(data: bytes, dtype: str) -> Any:

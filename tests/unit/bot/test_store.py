@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -142,6 +143,19 @@ def test_a_failed_task_waits_longer_each_time(store: Store) -> None:
     assert waits[-1] == 600.0
     assert tasks.take() is None
     assert tasks.waiting() == {"report": 1}
+
+
+def test_many_open_a_store_that_is_not_there_yet(tmp_path: Path) -> None:
+    """The first deliveries after an installation come at once; none finds the file locked or half made."""
+    start = threading.Barrier(8)
+
+    def opened(file: Path) -> None:
+        start.wait()
+        Store(file).close()
+
+    with ThreadPoolExecutor(8) as pool:
+        for turn in range(30):
+            list(pool.map(opened, [tmp_path / str(turn) / "store.sqlite"] * 8))
 
 
 def test_many_threads_take_each_task_once(store: Store, tmp_path: Path) -> None:

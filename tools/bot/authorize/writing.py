@@ -6,7 +6,7 @@ import hashlib
 from datetime import datetime
 
 from tools.bot.authorize.approved import approvals as recorded
-from tools.bot.authorize.approved import person
+from tools.bot.authorize.approved import person, signed
 from tools.bot.authorize.judging import Decided
 from tools.bot.upkeep.outcomes import cancelled, estimated, stamp
 from tools.expand import audit, locks, overlay
@@ -17,7 +17,7 @@ from tools.formats.audit import (
     hashes,
     path_of,
 )
-from tools.formats.lock import Authorized, Lock
+from tools.formats.lock import Lock
 from tools.plan.estimate import Plan
 from tools.repository import Repository
 
@@ -42,14 +42,10 @@ def started(repository: Repository, decided: Decided, now: datetime) -> Changes:
         required_approvals=rules.required,
         approvals=recorded(approvals),
     )
-    signed = Authorized(
-        at=authorization.merged_at,
-        commit=authorization.commit,
-        merge_request=merge_request.iid,
-        approvers=sorted({approval.user.username for approval in authorization.approvals}),
-    )
     attempt = candidate.run.attempt
-    lock = candidate.run.plan.lock.model_copy(update={"attempt": attempt, "state": "active", "authorized": signed})
+    lock = candidate.run.plan.lock.model_copy(
+        update={"attempt": attempt, "state": "active", "authorized": signed(authorization)}
+    )
     record = _record(
         repository,
         candidate.file,
@@ -66,7 +62,7 @@ def stopped(repository: Repository, decided: Decided, now: datetime) -> Changes:
     changes: Changes = {}
     for folder in locks.of_experiment(repository, run.tenant, run.name):
         lock = repository.lock(f"{folder}/{overlay.LOCK_FILE}")
-        changes |= dict.fromkeys(_files(repository, folder))
+        changes |= dict.fromkeys(repository.files_below(folder))
         record = repository.optional(path_of(lock), Audit)
         if record is not None and record.last.outcome is None:
             assert decided.conduct is not None
@@ -95,10 +91,5 @@ def _record(repository: Repository, file: str, lock: Lock, plan: Plan, attempt: 
 
 def _overlay(repository: Repository, lock: Lock) -> Changes:
     folder = overlay.folder(lock.run)
-    old: Changes = dict.fromkeys(_files(repository, folder))
+    old: Changes = dict.fromkeys(repository.files_below(folder))
     return old | {f"{folder}/{name}": content for name, content in overlay.files(lock).items()}
-
-
-def _files(repository: Repository, folder: str) -> list[str]:
-    root = repository.root
-    return sorted(path.relative_to(root).as_posix() for path in (root / folder).rglob("*") if path.is_file())

@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from tools.bot.authorize.approved import approvals, person
+from tools.bot.authorize.approved import approvals, person, signed
 from tools.bot.promote.judging import Served
 from tools.bot.upkeep.outcomes import stamp
 from tools.expand import promotions, serving
-from tools.formats.lock import Authorized
 from tools.formats.promotions import Promotion, Promotions, path
 from tools.repository import Repository
 
@@ -25,17 +24,10 @@ def changes(mirror: Mirror, repository: Repository, decided: Served, now: dateti
         deployed = mirror.tip(f"deployed/{decided.environment}")
         return {decided.file: mirror.file(deployed, decided.file) if deployed else None}
     folder = serving.overlay_of(decided.file)
-    made: Changes = dict.fromkeys(_files(repository, folder))
+    made: Changes = dict.fromkeys(repository.files_below(folder))
     record = _record(repository, decided, now)
     if decided.served is not None:
-        last = record.last
-        signed = Authorized(
-            at=last.merged_at,
-            commit=last.commit,
-            merge_request=last.merge_request,
-            approvers=sorted({approval.user.username for approval in last.approvals}),
-        )
-        lock = serving.resolve(repository, decided.file, signed)
+        lock = serving.resolve(repository, decided.file, signed(record.last))
         made |= {f"{folder}/{name}": content for name, content in serving.files(lock).items()}
     return {**made, record.file: promotions.content(record)}
 
@@ -64,8 +56,3 @@ def _record(repository: Repository, decided: Served, now: datetime) -> Promotion
     if known is not None:
         return known.model_copy(update={"promotions": [*known.promotions, entry]})
     return Promotions(version=1, tenant=tenant, environment=environment, model_name=name, promotions=[entry])
-
-
-def _files(repository: Repository, folder: str) -> list[str]:
-    root = repository.root
-    return sorted(path.relative_to(root).as_posix() for path in (root / folder).rglob("*") if path.is_file())
