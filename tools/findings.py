@@ -41,8 +41,13 @@ def compose(found: str, allowed: str | None = None, remedy: str | None = None) -
     return "; ".join(parts)
 
 
+def printable(text: str) -> str:
+    """The text with escapes for what a terminal or a comment must not get as it is."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def quote(value: object, limit: int = 60) -> str:
     """A value as a message shows it: one line, printable, at most `limit` characters."""
     text = value if isinstance(value, str) else repr(value)
-    safe = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: limit + 1])
+    safe = printable(text[: limit + 1])
     return f'"{safe[:limit]}..."' if len(safe) > limit else f'"{safe}"'

@@ -137,6 +137,18 @@ def test_named_pipe_is_refused(folder: Path, tmp_path: Path) -> None:
     assert validate(folder / "pipe.yaml", tmp_path).places == [(1, 1, "file-kind")]
 
 
+def test_wrong_keys_deep_in_a_file_are_all_named(folder: Path, tmp_path: Path) -> None:
+    """Keys that no format has, three mappings deep and unprintable, beside another fault: findings at their places."""
+    file = folder.parents[1] / "tenants" / "team-a" / "behaviours" / "polite.yaml"
+    text = file.read_text().replace("matches:", "match\U00018d09s:").replace("{refuses: true}", "{refuse: true}")
+    file.write_text(text.replace("version: 1", "version: 2"))
+    outcome = validate(file, tmp_path)
+    assert [rule for _, _, rule in outcome.places] == ["value", "unknown-key", "unknown-key"]
+    assert [(line, column) for line, column, _ in outcome.places] == [(3, 10), (9, 7), (14, 14)]
+    assert all(found["message"].isprintable() for found in outcome.findings)
+    assert (outcome.exit_code, outcome.errors) == (1, "")
+
+
 BY_THE_THOUSAND = {
     "unknown keys": lambda: "".join(f"{word}:\n" for word in islice(words(), 12000)),
     "unknown train keys": lambda: "train:\n" + "".join(f" l{word}: 1\n" for word in islice(words(), 7000)),

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from tools.findings import Finding, quote
+from tools.findings import Finding, printable, quote
 from tools.formats.base import PATTERN_IN_WORDS
 from tools.yamlsource import Document, Location
 
@@ -115,8 +115,24 @@ def _validated(cls: type[BaseModel], name: str, value: Any) -> Any:
     return inner.model_validate(_known(inner, value)) if isinstance(value, dict) else value
 
 
-def _known(cls: type[BaseModel], value: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: item for key, item in value.items() if key in cls.model_fields}
+def _known(cls: type[BaseModel], value: Any) -> Any:
+    """`value` without the keys that `cls` and the formats in it do not have; those are findings already."""
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        key: _known_in(cls.model_fields[key].annotation, item) for key, item in value.items() if key in cls.model_fields
+    }
+
+
+def _known_in(annotation: Any, value: Any) -> Any:
+    inner = _model_in(annotation)
+    if inner is None:
+        return value
+    if isinstance(value, list):
+        return [_known(inner, item) for item in value]
+    if typing.get_origin(annotation) is dict and isinstance(value, Mapping):
+        return {key: _known(inner, item) for key, item in value.items()}
+    return _known(inner, value)
 
 
 def _distinct(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
@@ -130,7 +146,7 @@ def _distinct(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
 
 def _finding(cls: type[BaseModel], document: Document, error: ErrorDetails, *, suggest: bool) -> Finding:
     location: Location = error["loc"]
-    name = ".".join(map(str, location))
+    name = printable(".".join(map(str, location)))
     holder = _model_at(cls, location[:-1])
     if error["type"] == "extra_forbidden":
         return _unknown_key(holder, document, location, suggest=suggest)
