@@ -78,9 +78,9 @@ def _alternate(options: Options, lines: int) -> tuple[list[Training], list[Train
     runner: list[Training] = []
     for _ in range(1 if options.quick else ROUNDS):
         _forget(options)
-        bare.append(_train(_bare(options, "bare"), options, lines))
+        bare.append(train(_bare(options, "bare"), options, lines))
         _forget(options)
-        runner.append(_train(_runner(options, "run"), options, lines))
+        runner.append(train(runner_command(options, "run"), options, lines))
     return bare, runner
 
 
@@ -90,11 +90,11 @@ def _resumed(options: Options) -> tuple[Measure, Measure]:
     runner: list[Measure] = []
     for _ in range(1 if options.quick else ROUNDS):
         _forget(options)
-        _train(_bare(options, "bare-resume"), options, KILLED_AFTER, kill=True)
-        bare.append(_train(_bare(options, "bare-resumed"), options, 1, kill=True).start)
+        train(_bare(options, "bare-resume"), options, KILLED_AFTER, kill=True)
+        bare.append(train(_bare(options, "bare-resumed"), options, 1, kill=True).start)
         _forget(options)
-        _train(_runner(options, "resume"), options, KILLED_AFTER, kill=True)
-        runner.append(_train(_runner(options, "resume"), options, 1, kill=True).start)
+        train(runner_command(options, "resume"), options, KILLED_AFTER, kill=True)
+        runner.append(train(runner_command(options, "resume"), options, 1, kill=True).start)
     return median(bare), median(runner)
 
 
@@ -102,7 +102,8 @@ def _bare(options: Options, name: str) -> list[str | Path]:
     return [RUNNER_PYTHON.parent / "llamafactory-cli", "train", options.work / f"{name}.yaml"]
 
 
-def _runner(options: Options, name: str) -> list[str | Path]:
+def runner_command(options: Options, name: str) -> list[str | Path]:
+    """Trains WORK/NAME.yaml."""
     lock: list[str | Path] = ["--lock", options.work / f"{name}.yaml", "--storage", options.work / "storage"]
     return [RUNNER_PYTHON, "-m", "runner", "train", *lock]
 
@@ -131,7 +132,7 @@ def _rows(unit: str, bare: Measure, runner: Measure, most: float | None = None) 
     yield Row(NAME, "llamafactory-cli train", bare, unit=unit, ours=runner.cpu, remark="the same settings")
 
 
-def _train(command: Sequence[str | Path], options: Options, lines: int, *, kill: bool = False) -> Training:
+def train(command: Sequence[str | Path], options: Options, lines: int, *, kill: bool = False) -> Training:
     """Train and watch the log; with `kill` the process is killed at the last of the lines.
 
     Raises:
@@ -140,7 +141,7 @@ def _train(command: Sequence[str | Path], options: Options, lines: int, *, kill:
     with (options.work / "log").open("wb") as log:
         started = time.monotonic()
         child = subprocess.Popen(
-            [str(part) for part in command], cwd=ROOT, env=_environment(options), stdout=subprocess.PIPE, stderr=log
+            [str(part) for part in command], cwd=ROOT, env=environment(options), stdout=subprocess.PIPE, stderr=log
         )
         assert child.stdout is not None
         marks: list[Mark] = []
@@ -170,7 +171,7 @@ def _mark(pid: int, started: float) -> Mark:
     )
 
 
-def _environment(options: Options) -> Mapping[str, str]:
+def environment(options: Options) -> Mapping[str, str]:
     """One thread each: then CPU time says what was computed, whatever else the machine does."""
     return {
         **surroundings(),

@@ -64,6 +64,7 @@ class Progress:
         figures: dict[str, float] = {"percent": round(100 * step / self.steps, 2) if self.steps else 100.0, **memory}
         figures |= self._speeds(step - self._last_step, tokens - self._tokens, now - self._last)
         figures |= self._time_left(self.steps - step)
+        figures |= {"tokens": tokens} if tokens else {}
         self._last, self._last_step, self._tokens = now, step, tokens
         self.latest = {
             "step": step, "steps": self.steps, "epoch": epoch, "tokens": tokens, **self.rates, **figures,

@@ -186,8 +186,14 @@ def batches(entries: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 
 
 def params(lock: Lock) -> dict[str, str]:
-    """The settings as MLflow parameters: nested mappings dotted, everything else as JSON unless it is text."""
-    return {name: value[:PARAM_LENGTH] for name, value in _flat("", lock.run.settings).items()}
+    """The settings as MLflow parameters: nested mappings dotted, everything else as JSON unless it is text.
+
+    What the platform chose for `performance: auto` is among them; what was written stands as `performance.as_written.*`.
+    """
+    found = _flat("", lock.run.settings)
+    if (chosen := lock.run.performance) is not None:
+        found |= _flat("performance", {"mode": "auto", **chosen.model_dump(exclude={"reasons"})})
+    return {name: value[:PARAM_LENGTH] for name, value in found.items()}
 
 
 def datasets(lock: Lock) -> list[dict[str, str]]:

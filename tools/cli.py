@@ -31,6 +31,8 @@ COMMANDS: dict[str, str] = {
     "publish": "merge, publish and register a finished run by hand",
     "reproduce": "run a finished run again and say whether the same came out",
     "storage": "say what runs hold on a tenant's storage, and remove what may go",
+    "ledger": "say what runs took and cost, by tenant, model or month",
+    "predictions": "compare what was predicted of finished runs with what they measured",
     "dataset": "add or check a dataset",
     "model": "add a base model to the catalogue",
     "models": "list registered models and what is served or recalled, or compare two versions",

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel
 
@@ -26,6 +26,9 @@ from tools.formats.parse import Parsed, parse
 from tools.formats.tenant import Tenant
 from tools.locks import Locks
 from tools.yamlsource import Document, load
+
+if TYPE_CHECKING:
+    from tools.predict.pairs import Pair
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -134,6 +137,13 @@ class Repository:
     def locks(self) -> Locks:
         """What the locks under overlays/ say."""
         return Locks(self.root)
+
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        """What the formulas said and past runs measured, out of audit/."""
+        from tools.predict.pairs import pairs
+
+        return pairs(self.root)
 
     def experiment(self, file: str) -> Parsed[Experiment]:
         """An experiment by its file. Only the last one is kept: there may be ten thousand, each looked at in one go."""

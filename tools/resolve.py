@@ -11,15 +11,18 @@ from typing import Any
 
 from tools import sharding
 from tools.errors import UsageError
+from tools.expand.sizing import cpu_memory
 from tools.formats.base import seconds
 from tools.formats.dataset import Dataset
 from tools.formats.experiment import Experiment
+from tools.formats.gpus import GpuType
 from tools.formats.lock import (
     Lock,
     LockedDataset,
     LockedEvaluation,
     LockedMlflow,
     LockedModel,
+    LockedPerformance,
     LockedPublish,
     LockedResources,
     LockedRun,
@@ -31,6 +34,8 @@ from tools.formats.parse import Parsed
 from tools.plan.steps import training_steps
 from tools.repository import Repository
 from tools.rules.subject import Subject
+from tools.tuning import speed
+from tools.tuning.choose import choose
 
 CHECKPOINTS_PER_RUN = 5
 MAX_SAVE_STEPS = 500
@@ -50,9 +55,9 @@ def resolve(repository: Repository, tenant_name: str, name: str, parsed: Parsed[
     return seal(run, attempt=experiment.attempt, state=experiment.state, authorized=None)
 
 
-def settings(experiment: Experiment, model: Model, datasets: list[Dataset], gpu_gib: float | None) -> dict[str, Any]:
-    """All LLaMA Factory arguments of the run except paths: the platform's defaults, then what the author wrote."""
-    chosen: dict[str, Any] = {
+def as_written(experiment: Experiment, model: Model, gpu_gib: float | None) -> dict[str, Any]:
+    """LLaMA Factory arguments of the run except paths: the platform's defaults, then what the author wrote."""
+    return {
         "stage": experiment.stage,
         "do_train": True,
         "finetuning_type": "full" if experiment.method == "full" else "lora",
@@ -65,10 +70,15 @@ def settings(experiment: Experiment, model: Model, datasets: list[Dataset], gpu_
         **sharding.settings(experiment, model.architecture, gpu_gib),
         **experiment.train,
     }
-    if chosen["save_strategy"] == "steps" and "save_steps" not in experiment.train:
-        steps = training_steps(datasets, chosen, gpus=experiment.resources.gpus, nodes=experiment.resources.nodes)
-        chosen["save_steps"] = min(MAX_SAVE_STEPS, max(1, ceil(steps.optimisation_steps / CHECKPOINTS_PER_RUN)))
-    return dict(sorted(chosen.items()))
+
+
+def _with_checkpoints(chosen: Mapping[str, Any], experiment: Experiment, datasets: Sequence[Dataset]) -> dict[str, Any]:
+    """The settings with a place for checkpoints, sorted."""
+    found = dict(chosen)
+    if found["save_strategy"] == "steps" and "save_steps" not in experiment.train:
+        steps = training_steps(datasets, found, gpus=experiment.resources.gpus, nodes=experiment.resources.nodes)
+        found["save_steps"] = min(MAX_SAVE_STEPS, max(1, ceil(steps.optimisation_steps / CHECKPOINTS_PER_RUN)))
+    return dict(sorted(found.items()))
 
 
 def _device(experiment: Experiment) -> Mapping[str, Any]:
@@ -86,6 +96,17 @@ def _run(subject: Subject) -> LockedRun:
         raise _unresolvable(subject, f"there is no valid environments/{subject.environment_name}.yaml")
     if model is None:
         raise _unresolvable(subject, f"there is no valid catalog/models/{experiment.model}.yaml")
+    gpu = _gpu(subject)
+    settings = as_written(experiment, model, gpu.memory_gib if gpu is not None else None)
+    performance = None
+    if experiment.performance == "auto":
+        choice = choose(experiment, model, subject.datasets, settings, _trained_on(subject, gpu))
+        settings |= choice.settings
+        performance = LockedPerformance(
+            as_written={key: written for key, (written, _) in sorted(choice.changes.items())},
+            expected_gain=choice.gain,
+            reasons=list(choice.reasons),
+        )
     return LockedRun(
         tenant=subject.tenant_name,
         environment=subject.environment_name,
@@ -96,7 +117,7 @@ def _run(subject: Subject) -> LockedRun:
         experiment=experiment.model_dump(mode="json", exclude={"state", "attempt"}, exclude_unset=True),
         model=_model(experiment.model, model),
         datasets=_datasets(subject, experiment.datasets),
-        settings=settings(experiment, model, subject.datasets, _gpu_gib(subject)),
+        settings=_with_checkpoints(settings, experiment, subject.datasets),
         mlflow=LockedMlflow(tracking_uri=environment.mlflow.tracking_uri, experiment=subject.tenant_name),
         storage=LockedStorage(claim=environment.storage.claim, base_models_claim=environment.storage.base_models_claim),
         node_selector=environment.node_selector,
@@ -111,14 +132,22 @@ def _run(subject: Subject) -> LockedRun:
         uid=tenant.uid,
         gid=tenant.gid,
         evaluation=_evaluation(subject),
+        performance=performance,
     )
 
 
-def _gpu_gib(subject: Subject) -> float | None:
-    """Memory of one of the environment's GPUs."""
+def _gpu(subject: Subject) -> GpuType | None:
+    """The environment's GPU type, where the catalogue knows it."""
     gpus, environment = subject.repository.gpus, subject.environment
-    found = gpus.gpus.get(environment.gpu.type) if gpus is not None and environment is not None else None
-    return found.memory_gib if found is not None else None
+    return gpus.gpus.get(environment.gpu.type) if gpus is not None and environment is not None else None
+
+
+def _trained_on(subject: Subject, gpu: GpuType | None) -> speed.Device:
+    if subject.experiment.resources.gpus == 0:
+        return speed.cpu(cpu_memory())
+    if gpu is None:
+        raise _unresolvable(subject, "catalog/gpus.yaml does not know the environment's GPU type")
+    return speed.gpu(gpu)
 
 
 def _model(name: str, model: Model) -> LockedModel:

@@ -44,7 +44,7 @@ class Module:
     name: str
     source: str  # import path of the main dependency
     programs: dict[str, str]  # name of the program -> its package
-    variables: str = ""  # for the linker; {version}, {major}, {minor} are the main dependency's
+    variables: str = ""  # for the linker; {version}, {number} (without its v), {major}, {minor} of the main dependency
     files: tuple[str, ...] = ()  # copied to <cache>/<name>/
     scripts: tuple[str, ...] = ()  # copied to <cache>/bin/
 
@@ -68,7 +68,7 @@ ALL = (
         "argocd",
         "github.com/argoproj/argo-cd/v3",
         {"argocd": "github.com/argoproj/argo-cd/v3/cmd"},
-        variables="-X github.com/argoproj/argo-cd/v3/common.version={version}",
+        variables="-X github.com/argoproj/argo-cd/v3/common.version={number}",  # it puts the v there itself
         files=("manifests/crds", "manifests/base", "manifests/cluster-rbac"),
         scripts=("hack/git-verify-wrapper.sh", "hack/gpg-wrapper.sh"),
     ),
@@ -176,8 +176,9 @@ def _build(module: Module, built: Cache) -> None:
         return
     _go(module, "mod", "download", module.source)
     version = _go(module, "list", "-m", "-f", "{{.Version}}", module.source)
-    major, minor = version.removeprefix("v").split(".")[:2]
-    linker = f"-s -w {module.variables.format(version=version, major=major, minor=minor)}"
+    number = version.removeprefix("v")
+    major, minor = number.split(".")[:2]
+    linker = f"-s -w {module.variables.format(version=version, number=number, major=major, minor=minor)}"
     source = Path(_go(module, "list", "-m", "-f", "{{.Dir}}", module.source))
     for path, origin in lacking.items():
         if origin not in module.programs.values():

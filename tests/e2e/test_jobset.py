@@ -11,6 +11,7 @@ import pytest
 
 from tests.e2e import jobset as jobset_controller
 from tests.e2e import platform_tree, pods
+from tests.e2e.argocd import ArgoCD
 from tests.e2e.binaries import Cache
 from tests.e2e.cluster import Cluster, Manifest, has
 from tests.e2e.processes import Program, Programs, holds, wait_for
@@ -24,9 +25,11 @@ _NOWHERE = "http://127.0.0.1:9"  # no MLflow here; that is a note, never a failu
 
 
 @pytest.fixture(scope="module")
-def controller(built: Cache, cluster: Cluster, state: Path, programs: Programs) -> Iterator[Program]:
-    """JobSet's controller, for the tests of this module."""
+def controller(built: Cache, cluster: Cluster, state: Path, programs: Programs, argocd: ArgoCD) -> Iterator[Program]:
+    """JobSet's controller, for the tests of this module, installed after Argo CD: as docs/install.md says, that starts again."""
     program = jobset_controller.start(built, cluster, state / "jobset", programs)
+    argocd.controller.stop()
+    argocd.controller.start()
     yield program
     program.stop()
 

@@ -425,6 +425,46 @@ def test_a_second_attempt_takes_approvals_of_its_own(bank: Bank) -> None:
     assert lock.authorized.approvers == ["tomasz.zielinski"]
 
 
+def test_what_was_learnt_after_the_comment_changes_no_run(bank: Bank) -> None:
+    """The bot records finished runs between approval and merge: the plan says other numbers, and what was approved runs."""
+    wanted = bank.site.experiment(resources={"gpus": 1, "time_limit": "1h"})
+    merge = bank.site.propose(bank.site.user("anna.nowak"), wanted)
+    [shown] = bank.show(merge)
+    bank.site.approve("maria.wisniewska", merge)
+    with bank.files() as repository:
+        environment = repository.environment(shown.run.environment)
+    assert environment is not None
+    kind = {"seven-b": shown.run.model.name, "h100-80gb": environment.gpu.type}
+    bot, main = bank.bot(), bank.site.main
+    bot.mirror.fetch()
+    learnt = bot.mirror.commit(main, finished_runs(kind), "dev: record the outcome of some runs\n")
+    bot.mirror.push({"main": (main, learnt), "deployed/dev": (bot.mirror.tip("deployed/dev"), learnt)})
+    bank.site.merge("maria.wisniewska", merge)
+    result = bank.round()
+    assert (result.obstacles, bank.reasons(result)) == ((), "")
+    record = next(record for record in bank.audits() if record.experiment == "exp-002")
+    assert record.sha256 == shown.sha256
+    predicted, price = record.estimated.predicted, record.last.authorized.price
+    assert predicted is not None
+    assert price is not None
+    assert predicted.peak_bytes > 1.1 * predicted.formula_peak_bytes
+    assert predicted.seen == 4
+    assert record.trained is not None
+    assert record.trained.model == shown.run.model.name
+
+
+def finished_runs(kind: dict[str, str]) -> dict[str, bytes | None]:
+    """The records of fixtures/predictions, of this platform's model and GPU."""
+    found: dict[str, bytes | None] = {}
+    fixture = ROOT / "tests" / "fixtures" / "predictions"
+    for path in sorted(fixture.glob("audit/*/*/*.yaml")):
+        text = path.read_text()
+        for old, new in kind.items():
+            text = text.replace(old, new)
+        found[path.relative_to(fixture).as_posix()] = text.encode()
+    return found
+
+
 @pytest.mark.parametrize("how", ["a revert", "a rewrite", "no experiment any more"])
 def test_an_authorized_experiment_that_goes_or_changes_is_put_back(bank: Bank, how: str) -> None:
     """Its run goes on as approved, the merge's pipeline learns why, and nobody else's run is held up."""

@@ -10,6 +10,7 @@ import pytest
 from runner import registry, tracking
 from tests.mlflow_server import serving
 from tests.runs import make_paths
+from tools.bot.upkeep.told import Asked, Told, told
 from tools.cluster.tracking import Tracking
 from tools.formats.lock import Lock
 
@@ -47,3 +48,21 @@ def test_progress_and_version_are_read_back(server: str, lock: Lock) -> None:
     found = Tracking(server).of(lock)
     assert found is not None
     assert found.version == number
+
+
+def test_an_outcome_reads_back_what_the_runner_logged(server: str, lock: Lock) -> None:
+    """Memory, utilisation, tokens and pace by the names that runner/callback.py gives them; an earlier attempt's utilisation aside."""
+    assert Tracking(server).run_of(lock.run.mlflow.experiment, "0" * 64) is None
+    run = tracking.Run(tracking.client(server), lock.run.mlflow.experiment, lock.run_id, lock.sha256)
+    began = 1_700_000_000
+    for step, busy in ((5, 0.0), (10, 60.0), (20, 80.0)):
+        progress = {
+            "percent": step * 4.0, "gpu_memory_gib": 2.0 + step / 10, "gpu_utilisation_percent": busy,
+            "tokens": step * 100, "seconds_per_step": 36.0,
+        }  # fmt: skip
+        values = {f"progress/{name}": float(value) for name, value in progress.items()}
+        run.send([{"kind": "metrics", "step": step, "timestamp": (began + step) * 1000, "values": values}])
+    mlflow_run = Tracking(server).run_of(lock.run.mlflow.experiment, lock.sha256)
+    assert mlflow_run == run.id
+    asked = Asked(run.id, gpus=1, since=began + 10, most_hours=1.0, finished=True)
+    assert told(Tracking(server), asked) == Told(4 << 30, 0.3, 2000, 0.25)

@@ -14,7 +14,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tools.formats.lock import Lock
 from tools.mlflow_login import credentials
@@ -63,6 +63,14 @@ class Tracked:
     evaluation: str | None = None
 
 
+class Point(NamedTuple):
+    """One value of a metric; seconds: since 1970."""
+
+    step: int
+    seconds: float
+    value: float
+
+
 class Tracking:
     """One MLflow server. Methods raise Away."""
 
@@ -80,15 +88,33 @@ class Tracking:
 
     def history(self, mlflow_run: str, metric: str) -> list[tuple[int, float]]:
         """A metric over the steps, the last value of each; at most `_HISTORY` of them."""
+        pairs = {point.step: point.value for point in self.points(mlflow_run, metric)}
+        return sorted(pairs.items())
+
+    def points(self, mlflow_run: str, metric: str) -> list[Point]:
+        """The finite values of a metric, as they were logged; at most `_HISTORY` of them."""
         where = urllib.parse.urlencode({"run_id": mlflow_run, "metric_key": metric, "max_results": _HISTORY})
         try:
             found = self._call(f"metrics/get-history?{where}").get("metrics") or []
-            pairs = {int(entry.get("step") or 0): float(entry["value"]) for entry in found}
+            points = [
+                Point(int(entry.get("step") or 0), float(entry.get("timestamp") or 0) / 1000, float(entry["value"]))
+                for entry in found
+                if entry.get("key", metric) == metric
+            ]
         except _Missing:
             return []
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise Away(f"{self.uri} does not speak MLflow's API ({error!r})") from error
+        return [point for point in points if math.isfinite(point.value)]
+
+    def run_of(self, experiment: str, run_sha256: str) -> str | None:
+        """MLflow's id of the run with that hash in one of its experiments; None where it has none."""
+        try:
+            number = self._experiment(experiment)
+            found = self._first(number, run_sha256) if number is not None else None
+            return str(found["info"]["run_id"]) if found is not None else None
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Away(f"{self.uri} does not speak MLflow's API ({error!r})") from error
-        return [(step, value) for step, value in sorted(pairs.items()) if math.isfinite(value)]
 
     def evaluation(self, mlflow_run: str) -> dict[str, float]:
         """The last values of a run's metrics whose names begin with `eval`, those of its published model aside."""
@@ -106,14 +132,19 @@ class Tracking:
         experiment = self._experiment(lock.run.mlflow.experiment)
         if experiment is None:
             return None
+        found = self._first(experiment, lock.sha256)
+        return self._tracked(found, experiment, lock) if found is not None else None
+
+    def _first(self, experiment: str, run_sha256: str) -> dict[str, Any] | None:
+        """The oldest run of an experiment with that hash."""
         body = {
             "experiment_ids": [experiment],
-            "filter": f"tags.run_sha256 = '{lock.sha256}'",
+            "filter": f"tags.run_sha256 = '{run_sha256}'",
             "order_by": ["attributes.start_time ASC"],
             "max_results": 1,
         }
-        runs = self._call("runs/search", body).get("runs") or []
-        return self._tracked(runs[0], experiment, lock) if runs else None
+        runs: list[dict[str, Any]] = self._call("runs/search", body).get("runs") or []
+        return runs[0] if runs else None
 
     def _tracked(self, run: dict[str, Any], experiment: str, lock: Lock) -> Tracked:
         data = run.get("data") or {}

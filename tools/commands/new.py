@@ -89,6 +89,7 @@ def _text(repository: Repository, args: argparse.Namespace, tenant_name: str, na
         "stage": stage,
         "method": args.method,
         "train": defaults.train(args.method, stage, model, datasets),
+        "performance": "auto",
         "resources": {"gpus": 1 if args.gpus is None else args.gpus, "time_limit": "8h"},
         "publish": {"model_name": name},
     }

@@ -33,6 +33,11 @@ _START_SECONDS = 600
 _ROUND_SECONDS = 600
 
 
+def cpu_memory() -> float:
+    """Bytes that a training container without a GPU may use."""
+    return float(CPU_ONLY["limits"]["memory"].removesuffix("Gi")) * GIB
+
+
 def training(gpus: int) -> dict[str, Any]:
     """The training container's `resources`; the base holds those of one GPU."""
     if gpus == 0:

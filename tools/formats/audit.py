@@ -2,6 +2,10 @@
 
 The record outlives the overlay. Each attempt of a run has an authorization of its own, and an outcome once it is over; a
 measured outcome replaces the attempt's time limit in the tenant's GPU-hours of the month (tools/audits.py).
+
+Only `gpu_hours` of what is measured is Kubernetes' word, and it alone counts against quota and cost. Peak memory, idle share,
+tokens and training hours are what the run logged to MLflow, where the tenant's own credential can write: they are bounded,
+shown and learnt from within bounds (tools/predict), and nothing is decided by them.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tools.formats.base import Label, RelativePath, Sha256, Strict
+from tools.formats.experiment import Method
 from tools.formats.lock import Lock
 from tools.formats.people import Person
 
@@ -23,6 +28,13 @@ Timestamp = Annotated[
 ]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$", description="A commit's full id")]
 Result = Literal["finished", "failed", "cancelled"]
+MOST_HOURS, MOST_PRICE = 1e9, 1e6  # so that no sum of the books overflows
+MOST_TOKENS = 10**15  # beyond every corpus: who logs more logs nonsense
+
+
+def _absent(found: object) -> bool:
+    """Left out where unknown: records from before a field existed keep their bytes."""
+    return found is None
 
 
 class Approval(Strict):
@@ -33,8 +45,15 @@ class Approval(Strict):
     role: Annotated[Literal["approver", "admin"], Field(description="The tenant's approver, or a platform admin")]
 
 
+class Price(Strict):
+    """What a GPU-hour cost when an attempt was authorized: catalog/gpus.yaml may change, what was agreed does not."""
+
+    per_gpu_hour: Annotated[float, Field(ge=0, le=MOST_PRICE, description="0 without GPUs")]
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217 code")]
+
+
 class Authorization(Strict):
-    """Why an attempt was allowed to run."""
+    """Why an attempt was allowed to run, and at what price."""
 
     at: Annotated[Timestamp, Field(description="When the bot decided")]
     merge_request: Annotated[int, Field(ge=1)]
@@ -44,23 +63,56 @@ class Authorization(Strict):
     commit: Annotated[Commit, Field(description="Commit on main that holds the approved experiment")]
     required_approvals: Annotated[int, Field(ge=1, description="By the tenant's approvers, as tenant.yaml was before")]
     approvals: Annotated[list[Approval], Field(min_length=1)]
+    price: Annotated[Price | None, Field(exclude_if=_absent)] = None
+
+
+class Predicted(Strict):
+    """Peak memory and training time of one GPU, by the formulas alone and as past runs corrected them (tools/predict)."""
+
+    formulas: Annotated[int, Field(ge=1, description="Version of the formulas: pairs of another one teach nothing")]
+    formula_peak_bytes: Annotated[int, Field(ge=1)]
+    peak_bytes: Annotated[int, Field(ge=1, description="What was to be expected, as corrected")]
+    formula_hours: Annotated[
+        float | None, Field(gt=0, le=MOST_HOURS, description="Middle of the range; None: no steps")
+    ]
+    hours: Annotated[float | None, Field(gt=0, le=MOST_HOURS, description="What was to be expected, as corrected")]
+    seen: Annotated[int, Field(ge=0, description="Finished runs of the same model and GPU that were known")]
 
 
 class Estimated(Strict):
     """What the plan said when the run was authorized."""
 
     gpus: Annotated[int, Field(ge=0, description="GPUs x nodes that it holds while it runs")]
-    gpu_hours_limit: Annotated[float, Field(ge=0, description="Time limit x GPUs x nodes: counted until measured")]
+    gpu_hours_limit: Annotated[
+        float, Field(ge=0, le=MOST_HOURS, description="Time limit x GPUs x nodes: counted until measured")
+    ]
     gpu_hours_low: Annotated[float | None, Field(ge=0, description="None without GPUs")]
     gpu_hours_high: Annotated[float | None, Field(ge=0, description="None without GPUs")]
     peak_memory_bytes: Annotated[int, Field(ge=0, description="Of one GPU, of the container without GPUs")]
+    predicted: Annotated[Predicted | None, Field(exclude_if=_absent, description="None without GPUs")] = None
 
 
 class Measured(Strict):
     """What an attempt really took."""
 
-    gpu_hours: Annotated[float, Field(ge=0, description="Hours that its pods ran, times their GPUs")]
+    gpu_hours: Annotated[float, Field(ge=0, le=MOST_HOURS, description="Hours that its pods ran, times their GPUs")]
     peak_memory_bytes: Annotated[int | None, Field(ge=0, description="As the runner logged it; None if it did not")]
+    idle_share: Annotated[
+        float | None,
+        Field(
+            ge=0, le=1, allow_inf_nan=False, exclude_if=_absent, description="1 - mean GPU utilisation while it trained"
+        ),
+    ] = None
+    tokens: Annotated[
+        int | None,
+        Field(ge=0, le=MOST_TOKENS, exclude_if=_absent, description="Trained on by the run up to this attempt's end"),
+    ] = None
+    training_hours: Annotated[
+        float | None,
+        Field(
+            ge=0, allow_inf_nan=False, exclude_if=_absent, description="Mean time of a step x the run's steps; finished"
+        ),
+    ] = None
 
 
 class Registered(Strict):
@@ -68,13 +120,12 @@ class Registered(Strict):
 
     name: Annotated[str, Field(min_length=1, max_length=100, description="<tenant>.<model_name>")]
     version: Annotated[int, Field(ge=1)]
-    # Left out where unknown: records from before they existed keep their bytes.
-    publication: Annotated[
-        Sha256 | None, Field(exclude_if=lambda found: found is None, description="SHA-256 of its publication.json")
-    ] = None
+    publication: Annotated[Sha256 | None, Field(exclude_if=_absent, description="SHA-256 of its publication.json")] = (
+        None
+    )
     evaluation: Annotated[
         Literal["passed", "failed", "none"] | None,
-        Field(exclude_if=lambda found: found is None, description="Verdict of its evaluation; none: it has none"),
+        Field(exclude_if=_absent, description="Verdict of its evaluation; none: it has none"),
     ] = None
 
 
@@ -105,6 +156,14 @@ class Hashes(Strict):
     datasets: Annotated[dict[Label, Sha256], Field(description="Dataset -> SHA-256")]
 
 
+class Trained(Strict):
+    """What kind of run it is, by the names of the catalogue."""
+
+    model: Annotated[Label, Field(description="catalog/models/<model>.yaml")]
+    gpu: Annotated[Label | None, Field(description="GPU type in catalog/gpus.yaml; None on the CPU")]
+    method: Method
+
+
 class Audit(Strict):
     """One run in one environment, from its authorization to the removal of its overlay."""
 
@@ -115,6 +174,7 @@ class Audit(Strict):
     environment: Label
     experiment: Annotated[Label, Field(description="experiments/<tenant>/<experiment>.yaml")]
     hashes: Hashes
+    trained: Annotated[Trained | None, Field(exclude_if=_absent)] = None
     estimated: Estimated
     attempts: Annotated[list[Attempt], Field(min_length=1, description="In the order of their numbers")]
     retired_at: Annotated[Timestamp | None, Field(description="When the bot removed the finished run's overlay")]

@@ -95,7 +95,8 @@ class Experiment(Strict):
     method: Annotated[Method, Field(description="Adapter, adapter on a 4-bit base, or all weights")]
     train: Annotated[dict[str, Any], Field(description="LLaMA Factory's own training arguments, verbatim")] = {}
     performance: Annotated[
-        Literal["as-written", "auto"], Field(description="auto lets the platform choose batch, packing and kernels")
+        Literal["as-written", "auto"],
+        Field(description="auto: the platform splits the batch, packs rows and uses memory for speed"),
     ] = "as-written"
     resources: Resources = Resources()
     priority: Annotated[Priority, Field(description="Place in the queue; high needs a platform admin's approval")] = (

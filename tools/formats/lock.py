@@ -98,6 +98,16 @@ class LockedEvaluation(Strict):
     passes: Passes
 
 
+class LockedPerformance(Strict):
+    """What the platform chose for `performance: auto`; the chosen values themselves stand in `settings`."""
+
+    as_written: Annotated[
+        dict[str, Any], Field(description="Changed setting -> what the author's file means by itself")
+    ]
+    expected_gain: Annotated[float, Field(gt=0, description="How many times as fast as written, by the formulas")]
+    reasons: list[str]
+
+
 class LockedRun(Strict):
     """Everything that decides what a run does; its hash is the run's identity."""
 
@@ -122,6 +132,7 @@ class LockedRun(Strict):
     gid: int
     # Left out where there is none: locks from before it existed keep their bytes and hashes.
     evaluation: Annotated[LockedEvaluation | None, Field(exclude_if=lambda found: found is None)] = None
+    performance: Annotated[LockedPerformance | None, Field(exclude_if=lambda found: found is None)] = None
 
 
 class Lock(Strict):

@@ -20,6 +20,7 @@ EFFECTS: Mapping[str, str] = {
     "datasets": "data, files of the tenant's datasets/",
     "stage": "pt: raw text; sft: answers; rm, dpo: pairs of answers; kto: answers with a thumb up or down",
     "method": "lora: small adapter; qlora: the same on a 4-bit base, less memory, slower; full: all weights",
+    "performance": "auto: the platform splits the batch, packs rows and uses memory for speed; as-written: it does not",
     "resources.gpus": "per node; 0 trains on the CPU",
     "resources.nodes": "nodes that train together",
     "resources.time_limit": "training stops then; GPU-hours up to here count against the quota",

@@ -15,6 +15,8 @@ from tools.plan.quota import Share
 from tools.plan.scoring import Scoring
 from tools.plan.steps import Steps
 from tools.plan.workload import Workload
+from tools.predict.prediction import Prediction
+from tools.tuning.choose import Choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,9 @@ class Cut:
 class Plan:
     """What one experiment would do, need and cost.
 
+    advice: what `performance: auto` would change; None where nothing, or it is chosen or authorized already.
     device, limit: what trains it and its memory in bytes. gpu, price: None and 0 without GPUs; price is for one GPU-hour.
+    prediction: what past runs make of peak memory and training time; None without GPUs.
     planned_gpu_hours: time limit x GPUs x nodes, the upper bound that counts against the quota; with the evaluation's.
     """
 
@@ -43,8 +47,10 @@ class Plan:
     device: str
     limit: float
     changes: tuple[Change, ...]
+    advice: Choice | None
     disk: Disk
     duration: Duration
+    prediction: Prediction | None
     scoring: Scoring | None
     planned_gpu_hours: float
     price: float
@@ -56,8 +62,8 @@ class Plan:
 
     @property
     def needed(self) -> float:
-        """Peak memory of one device, bytes."""
-        return memory.total(self.parts)
+        """Peak memory of one device, bytes: by the formulas, or more where past runs needed more. Never less."""
+        return max(memory.total(self.parts), self.prediction.peak if self.prediction is not None else 0.0)
 
     @property
     def verdict(self) -> Verdict:

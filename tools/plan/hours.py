@@ -12,8 +12,8 @@ HOUR = 3600
 # Measured on one H100 with LLaMA Factory 0.9.5 (7B and 1B, LoRA): from 0.4 % of the chip at batch 1 to 40 % packed with Liger.
 # Two terms explain all of it: the share of the data-sheet speed that matrix work reaches, and the time for launching kernels,
 # which no batch size shortens.
-_BEST_SHARE, _WORST_SHARE = 0.45, 0.18
-_LEAST_LAUNCH, _MOST_LAUNCH = 0.004, 0.016  # seconds for one layer, forward and backward
+BEST_SHARE, WORST_SHARE = 0.45, 0.18
+LEAST_LAUNCH, MOST_LAUNCH = 0.004, 0.016  # seconds for one layer, forward and backward
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,6 @@ def duration(work: Workload, steps: Steps, gpu: GpuType | None) -> Duration:
     again = 4 / 3 if work.checkpointing else 1.0  # one more forward pass: Chen et al. 2016, section 4
     layers = work.architecture.num_hidden_layers
     compute = each * work.sequences / (gpu.bf16_tflops * 1e12)
-    low = passes * (compute * work.typical / _BEST_SHARE + layers * _LEAST_LAUNCH)
-    high = passes * (compute * work.expected * again / _WORST_SHARE + layers * _MOST_LAUNCH)
+    low = passes * (compute * work.typical / BEST_SHARE + layers * LEAST_LAUNCH)
+    high = passes * (compute * work.expected * again / WORST_SHARE + layers * MOST_LAUNCH)
     return Duration(low / HOUR, high / HOUR, each, tokens)

@@ -2,6 +2,8 @@
 
 file, run_id, sha256, tenant, name, environment, verdict ("fits", "tight", "does not fit"), notes [text], approvals [text]
 run             the lock's `run`, as `ft expand` writes it
+performance     null, or {chosen (false: advice only), expected_gain, changes: [{setting, as_written, chosen}], reasons [text]}: what
+                `performance: auto` changed, or would change; expected_gain is in times
 steps           {optimisation_steps, steps_per_epoch, examples_per_step, examples, epochs}
 tokens          {total, mean_per_row, longest, measured}: tokens after cutting; measured is false without a manifest's lengths
 cut_rows        [{dataset, rows, over}]: rows longer than cutoff_len, null where nobody measured them
@@ -9,6 +11,9 @@ memory          {device, limit_bytes, peak_bytes, allocated_bytes, parts: [{name
                 changes: [{what, bytes}]}: of one GPU, or of the CPU container
 storage_bytes   {checkpoint, checkpoints (how many), result, merged, peak}
 hours           {low, high, limit, flops_per_token}: training time; low and high are null without a GPU
+prediction      null without GPUs, or {memory, time}, each {formula, expected, error, runs, group [gpu, method, model]}: bytes and hours, corrected by
+                what `runs` finished runs of that group measured (runs 0: by none); error is relative, null where not seen before; and
+                seen: finished runs of the same model and GPU
 evaluation      null, or {models, rows, hours_low, hours_high, hours_limit}: scoring on one GPU; null as above
 cost            {currency, price_per_gpu_hour, gpu_hours_low, gpu_hours_high, gpu_hours_limit, low, high, limit}
 quota           [{name, unit, before, after, allowed, exceeded}]
@@ -24,6 +29,7 @@ from typing import Any
 from tools.plan.estimate import Plan
 from tools.plan.memory import allocated
 from tools.plan.scoring import MODELS
+from tools.predict.correction import Correction
 
 
 def report(plans: Sequence[Plan]) -> str:
@@ -43,6 +49,7 @@ def as_data(plan: Plan) -> dict[str, Any]:
         "environment": run.environment,
         "verdict": plan.verdict,
         "run": run.model_dump(mode="json"),
+        "performance": _performance(plan),
         "steps": _steps(plan),
         "tokens": {
             "total": round(plan.duration.tokens),
@@ -65,6 +72,7 @@ def as_data(plan: Plan) -> dict[str, Any]:
             "limit": run.resources.time_limit_seconds / 3600,
             "flops_per_token": plan.duration.flops_per_token,
         },
+        "prediction": _prediction(plan),
         "evaluation": _evaluation(plan),
         "cost": _cost(plan),
         "quota": [
@@ -89,6 +97,19 @@ def _steps(plan: Plan) -> dict[str, Any]:
     return {name: getattr(plan.steps, name) for name in names}
 
 
+def _performance(plan: Plan) -> dict[str, Any] | None:
+    locked, settings = plan.lock.run.performance, plan.lock.run.settings
+    if locked is not None:
+        changes = {key: (written, settings[key]) for key, written in locked.as_written.items()}
+        gain, reasons = locked.expected_gain, locked.reasons
+    elif plan.advice is not None:
+        changes, gain, reasons = dict(plan.advice.changes), plan.advice.gain, list(plan.advice.reasons)
+    else:
+        return None
+    listed = [{"setting": key, "as_written": old, "chosen": new} for key, (old, new) in sorted(changes.items())]
+    return {"chosen": locked is not None, "expected_gain": gain, "changes": listed, "reasons": reasons}
+
+
 def _memory(plan: Plan) -> dict[str, Any]:
     return {
         "device": plan.device,
@@ -101,6 +122,21 @@ def _memory(plan: Plan) -> dict[str, Any]:
         ],
         "changes": [{"what": change.what, "bytes": round(change.bytes)} for change in plan.changes],
     }
+
+
+def _prediction(plan: Plan) -> dict[str, Any] | None:
+    found = plan.prediction
+    if found is None:
+        return None
+    return {
+        "memory": _corrected(round(found.formula_peak), round(found.peak), found.memory),
+        "time": _corrected(found.formula_hours, found.hours, found.time),
+        "seen": found.seen,
+    }
+
+
+def _corrected(formula: float | None, expected: float | None, by: Correction) -> dict[str, Any]:
+    return {"formula": formula, "expected": expected, "error": by.error, "runs": by.runs, "group": list(by.group)}
 
 
 def _evaluation(plan: Plan) -> dict[str, Any] | None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tools.errors import UsageError
-from tools.expand.sizing import CPU_ONLY
+from tools.expand.sizing import cpu_memory
 from tools.formats.dataset import Dataset
 from tools.formats.experiment import Experiment
 from tools.formats.gpus import GpuType
@@ -19,15 +18,19 @@ from tools.plan.difference import nearest
 from tools.plan.disk import disk
 from tools.plan.estimate import Cut, Plan
 from tools.plan.fit import changes, verdict
-from tools.plan.hours import duration
+from tools.plan.hours import Duration, duration
 from tools.plan.lengths import share_over
 from tools.plan.memory import GIB
 from tools.plan.quota import approvals, gpu_hours, shares
 from tools.plan.scoring import scoring
 from tools.plan.steps import Steps, packs, training_steps
 from tools.plan.workload import Workload, workload
+from tools.predict.pairs import Kind
+from tools.predict.prediction import Prediction, predict
 from tools.repository import Repository
 from tools.resolve import resolve
+from tools.tuning import speed
+from tools.tuning.choose import Choice, choose
 
 
 @dataclass
@@ -57,7 +60,10 @@ class Planner:
         others = [other for other in self._locks(run.environment, run.tenant) if other.run.name != run.name]
         kept = sum(self._stored(other) for other in others)
         found = memory.parts(work)
-        tight = verdict(memory.total(found), limit) != "fits"
+        time = duration(work, steps, gpu)
+        prediction = self._prediction(lock, memory.total(found), time)
+        more = max(1.0, prediction.memory.factor) if prediction is not None else 1.0
+        tight = verdict(memory.total(found) * more, limit) != "fits"
         return Plan(
             file=file,
             lock=lock,
@@ -67,9 +73,11 @@ class Planner:
             parts=tuple(found),
             device=device,
             limit=limit,
-            changes=tuple(changes(work)) if tight else (),
+            changes=tuple(replace(change, bytes=change.bytes * more) for change in changes(work)) if tight else (),
+            advice=self._advice(lock, limit, gpu),
             disk=need,
-            duration=duration(work, steps, gpu),
+            duration=time,
+            prediction=prediction,
             scoring=scoring(run, work, gpu),
             planned_gpu_hours=gpu_hours(run),
             price=gpu.price_per_hour if gpu else 0.0,
@@ -110,9 +118,28 @@ class Planner:
             nodes=run.resources.nodes,
         )
 
+    def _advice(self, lock: Lock, limit: float, gpu: GpuType | None) -> Choice | None:
+        """What `performance: auto` would choose; None where it chose already or would change nothing."""
+        model = self.repository.model(lock.run.model.name)
+        if model is None or lock.run.performance is not None or lock.authorized is not None:
+            return None
+        device = speed.cpu(limit) if gpu is None else speed.gpu(gpu)
+        experiment = Experiment.model_validate(lock.run.experiment)
+        found = choose(experiment, model, self._datasets(lock), lock.run.settings, device)
+        return found if found.changes else None
+
+    def _prediction(self, lock: Lock, peak: float, time: Duration) -> Prediction | None:
+        """What past runs say; nothing without GPUs, where the formulas promise no time either."""
+        run = lock.run
+        environment = self.repository.environment(run.environment)
+        if run.resources.gpus == 0 or environment is None:
+            return None
+        kind = Kind(environment.gpu.type, str(run.experiment["method"]), run.model.name)
+        return predict(self.repository.pairs, kind, peak, time)
+
     def _device(self, lock: Lock) -> tuple[str, float, GpuType | None]:
         if lock.run.resources.gpus == 0:
-            return "CPU container", _cpu_limit(), None
+            return "CPU container", cpu_memory(), None
         environment, gpus = self.repository.environment(lock.run.environment), self.repository.gpus
         name = environment.gpu.type if environment else ""
         if gpus is None or name not in gpus.gpus:
@@ -215,8 +242,3 @@ def _last_step(work: Workload, steps: Steps) -> list[str]:
     return [
         f"{steps.examples:,} examples are no multiple of {together:,}: an epoch's last batches repeat {missing:,} of them"
     ]
-
-
-@cache
-def _cpu_limit() -> float:
-    return float(CPU_ONLY["limits"]["memory"].removesuffix("Gi")) * GIB

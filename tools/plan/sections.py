@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tools.plan import words
+from tools.plan import predicted, words
 from tools.plan.estimate import Plan
 from tools.plan.scoring import MODELS
+
+TUNED = ("Chosen by performance: auto", "performance: auto would choose")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +33,11 @@ def sections(plan: Plan) -> list[Section]:
     found = (
         Section("Run", ("what", "value"), tuple(_run(plan))),
         Section("Training", ("what", "value"), tuple(_training(plan))),
+        Section(_tuning_title(plan), ("setting", "as written", "chosen"), tuple(_tuning(plan))),
         Section("Rows longer than cutoff_len", ("dataset", "rows", "cut"), tuple(_cuts(plan))),
         Section(_memory_title(plan), ("part", "need", "formula", "source"), tuple(_memory(plan))),
         Section("What would need less memory", ("change", "need", "then"), tuple(_changes(plan))),
+        Section("Expected from past runs", ("what", "expected", "error", "from"), tuple(_predicted(plan))),
         Section("Storage", ("what", "need"), tuple(_disk(plan))),
         Section("Time and cost", ("what", "expected", "at most"), tuple(_cost(plan))),
         Section(
@@ -92,6 +96,35 @@ def _effective(plan: Plan) -> str:
     return f"{plan.steps.examples_per_step:,} = batch {batch} x accumulation {accumulation} x {ranks}"
 
 
+def _tuning_title(plan: Plan) -> str:
+    if plan.lock.run.performance is not None:
+        return f"{TUNED[0]}, expected {times(plan.lock.run.performance.expected_gain)}"
+    return f"{TUNED[1]}, expected {times(plan.advice.gain)}" if plan.advice else ""
+
+
+def times(gain: float) -> str:
+    """How much quicker than as written, in words."""
+    if gain < 1:
+        return "slower, but sure to fit"
+    return f"{gain:g} times as fast" if gain > 1 else "as fast as written"
+
+
+def _tuning(plan: Plan) -> Iterator[tuple[str, str, str]]:
+    """The settings that the platform changed or would change, then why."""
+    chosen, reasons = plan.lock.run.performance, plan.advice.reasons if plan.advice else ()
+    if chosen is not None:
+        reasons = tuple(chosen.reasons)
+        for key, written in chosen.as_written.items():
+            yield key, str(written), str(plan.lock.run.settings[key])
+        if not chosen.as_written:
+            yield "(nothing)", "", "as written is the quickest way known that fits"
+    elif plan.advice is not None:
+        for key, (written, wanted) in sorted(plan.advice.changes.items()):
+            yield key, str(written), str(wanted)
+    for reason in reasons:
+        yield "because", "", reason
+
+
 def _cuts(plan: Plan) -> Iterator[tuple[str, str, str]]:
     for cut in plan.cuts:
         if cut.over is None:
@@ -109,11 +142,26 @@ def _memory_title(plan: Plan) -> str:
 def _memory(plan: Plan) -> Iterator[tuple[str, str, str, str]]:
     for part in plan.parts:
         yield part.name, words.size(part.bytes), part.formula, part.source
+    found = plan.prediction
+    if found is not None and found.memory.factor > 1:
+        formula = f"{found.memory.factor:.2f} times the formulas"
+        source = f"measured by {found.memory.runs} finished run(s) of {predicted.group(found.memory)}"
+        yield "learnt", words.size(found.peak - found.formula_peak), formula, source
 
 
 def _changes(plan: Plan) -> Iterator[tuple[str, str, str]]:
     for change in plan.changes:
         yield change.what, words.size(change.bytes), "fits" if change.bytes <= plan.limit else "does not fit either"
+
+
+def _predicted(plan: Plan) -> Iterator[tuple[str, str, str, str]]:
+    found = plan.prediction
+    if found is not None:
+        memory = f"formulas alone: {words.size(found.formula_peak)}"
+        yield "peak of a GPU's memory", words.size(found.peak), *predicted.grounds(found.memory, memory)
+        if found.hours is not None and found.formula_hours is not None:
+            time = f"formulas alone: {words.hours(found.formula_hours)}"
+            yield "training", words.hours(found.hours), *predicted.grounds(found.time, time)
 
 
 def _disk(plan: Plan) -> Iterator[tuple[str, str]]:

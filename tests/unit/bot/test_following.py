@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -228,6 +229,23 @@ def test_an_outcome_outlives_the_overlay(scene: Scene, tmp_path: Path) -> None:
     body = said(found)
     assert "0.25 GPU-hours (at most 8.0 were allowed), 79.1 GiB peak memory (estimated 16.2 GiB)" in body
     assert "maria\\.wisniewska; [audit record]" in body
+
+
+def test_what_the_run_logged_stands_beside_what_was_expected(scene: Scene, tmp_path: Path) -> None:
+    """How idle its GPUs were and how long it trained, where the record has them."""
+    platform = Path(shutil.copytree(scene.platform, tmp_path / "platform"))
+    was = promise(scene)
+    shutil.rmtree(platform / "overlays" / "dev" / "team-a" / "plain")
+    record = platform / "audit" / "dev" / "team-a" / f"{was.run_id}.yaml"
+    record.parent.mkdir(parents=True)
+    text = AUDIT.read_text().replace("RUN_ID", was.run_id).replace("SHA256", was.sha256)
+    text = text.replace("experiment: exp-003", "experiment: plain")
+    predicted = "{formulas: 1, formula_peak_bytes: 1, peak_bytes: 1, formula_hours: 0.4, hours: 0.5, seen: 3}"
+    text = text.replace("attempts:\n", f"  predicted: {predicted}\nattempts:\n")
+    logged_too = ", idle_share: 0.125, training_hours: 0.25}"
+    record.write_text(re.sub(r"(measured: \{.*)\}", rf"\1{logged_too}", text))
+    body = said(follow(Repository(platform), [was], lambda _: Unreachable(""), scene.mlflow.url))
+    assert "GPUs idle for 12% of the training, trained for 15 min (expected 30 min)" in body
 
 
 def test_several_runs_are_summed_up_worst_first(scene: Scene) -> None:

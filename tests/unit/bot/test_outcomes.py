@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,23 @@ import pytest
 from tests.audited import outcome, record, write
 from tests.unit.bot.upkeep_scene import STARTED, Scene, scene
 from tools.bot.upkeep import outcomes
-from tools.formats.audit import Measured, Outcome, Registered
+from tools.bot.upkeep.outcomes import Recorder
+from tools.expand import audit
+from tools.formats.audit import MOST_TOKENS, Measured, Outcome, Registered
+from tools.plan.memory import CUDA_CONTEXT
 from tools.plan.planner import Planner
+from tools.predict.pairs import pairs
+from tools.predict.prediction import middle
 
 GIB = 1 << 30
+BEGAN = datetime.fromisoformat("2026-11-23T08:15:00Z").timestamp()
+# 90 steps of 40 s in reports of 30, with 3 % of the run after the last one; the GPUs work three quarters of the time.
+LOGGED: dict[str, list[tuple[int, float, float]]] = {
+    "gpu_utilisation_percent": [(30, BEGAN + 1200, 50.0), (60, BEGAN + 2400, 75.0), (90, BEGAN + 3600, 100.0)],
+    "tokens": [(30, BEGAN + 1200, 3000), (60, BEGAN + 2400, 6000), (90, BEGAN + 3600, 9000)],
+    "seconds_per_step": [(30, BEGAN + 1200, 44.0), (90, BEGAN + 3600, 40.0)],
+    "percent": [(30, BEGAN + 1200, 31.25), (90, BEGAN + 3600, 93.75)],
+}
 
 
 @pytest.fixture
@@ -172,3 +187,129 @@ def test_the_estimate_of_a_record_is_the_plans(run: Scene) -> None:
     assert found.gpu_hours_low is not None
     assert found.gpu_hours_high is not None
     assert 0 <= found.gpu_hours_low <= found.gpu_hours_high
+
+
+def measured(run: Scene) -> Measured:
+    """What a round would write of its use."""
+    found = ended(run).measured
+    assert found is not None
+    return found
+
+
+def test_what_the_runner_logged_stands_beside_the_hours(run: Scene) -> None:
+    """A quarter idle, the tokens of the last report, and 96 steps of 40 seconds, which are within the pods' hour and a half."""
+    run.happens("published")
+    run.logged(version=3, metrics=LOGGED)
+    assert measured(run) == Measured(
+        gpu_hours=1.5,
+        peak_memory_bytes=round(5.5 * GIB),
+        idle_share=0.25,
+        tokens=9000,
+        training_hours=round(96 * 40 / 3600, 4),
+    )
+
+
+def test_a_failed_run_trained_as_long_as_it_reported(run: Scene) -> None:
+    """Nobody extrapolates what did not happen: 60 steps of 40 seconds, in pods of 45 minutes."""
+    run.happens("training-failed")
+    steps = [(30, BEGAN, 40.0), (60, BEGAN + 2400, 40.0)]
+    run.logged(version=None, metrics={"seconds_per_step": steps, "percent": [(60, BEGAN + 2400, 62.5)]})
+    assert measured(run).training_hours == round(60 * 40 / 3600, 4)
+
+
+def test_utilisation_of_an_earlier_attempt_is_not_this_ones(run: Scene) -> None:
+    """Both attempts log to one MLflow run; what is older than the authorization is left out."""
+    run.happens("published")
+    old = [(step, BEGAN - 86400 + step, 0.0) for step in range(5)]
+    run.logged(version=3, metrics={"gpu_utilisation_percent": [*old, (30, BEGAN, 80.0)]})
+    assert measured(run).idle_share == 0.2
+
+
+@pytest.mark.parametrize("value", [-1.0, 1e300, math.inf, math.nan, -math.inf])
+def test_nothing_impossible_is_recorded(run: Scene, value: float) -> None:
+    """Who holds the tenant's credential may log anything: no memory, no share, no tokens and no hours come of it, the GPU-hours stay."""
+    run.happens("published")
+    metrics = {name: [(step, seconds, value) for step, seconds, _ in points] for name, points in LOGGED.items()}
+    run.logged(version=3, peaks=(value,), metrics=metrics)
+    assert measured(run) == Measured(gpu_hours=1.5, peak_memory_bytes=None)
+
+
+def test_training_hours_are_at_most_those_of_the_pods(run: Scene) -> None:
+    """A thousand hours in pods that ran for an hour and a half are a lie; a step that nobody took is none either."""
+    run.happens("published")
+    for pace in ([(90, BEGAN, 40_000.0)], [(10**17, BEGAN, 40.0)], [(0, BEGAN, 40.0)], [(-5, BEGAN, 40.0)]):
+        run.logged(version=3, metrics={**LOGGED, "seconds_per_step": pace})
+        assert measured(run).training_hours is None
+    run.logged(version=3, metrics={**LOGGED, "percent": [(90, BEGAN, 1e-9)]})
+    assert measured(run).training_hours is None
+    run.logged(version=3, metrics={**LOGGED, "tokens": [(1, BEGAN, MOST_TOKENS + 2.0), (2, BEGAN, 7.0)]})
+    assert measured(run).tokens == 7
+
+
+def test_what_mlflow_tells_later_fills_what_is_missing(run: Scene) -> None:
+    """MLflow was away at the end: all of it follows, and then nothing changes any more."""
+    run.happens("published")
+    run.mlflow.status = 503
+    first = run.updated()
+    assert first is not None
+    write(run.platform, first)
+    run.mlflow.status = 0
+    run.logged(version=3, metrics=LOGGED)
+    second = run.updated()
+    assert second is not None
+    write(run.platform, second)
+    assert second.last.outcome is not None
+    assert second.last.outcome.measured is not None
+    assert second.last.outcome.measured.idle_share == 0.25
+    run.logged(version=3, metrics={name: [(90, BEGAN + 3600, 1.0)] for name in LOGGED})
+    assert run.updated() is None
+
+
+def test_a_cancelled_run_is_told_of_by_mlflow_alone(run: Scene) -> None:
+    """Its overlay is gone, so the record leads to the run; the hours at most are its bound, and a second look finds nothing new."""
+    run.logged(version=None, metrics=LOGGED)
+    ended_at = outcomes.cancelled(record(run.lock, at=STARTED), "2026-11-23T09:59:00Z")
+    found = Recorder(datetime.fromisoformat("2026-11-23T12:00:00Z"), run.mlflow.url).told_of_cancelled(ended_at, "")
+    assert found is not None
+    assert found.last.outcome is not None
+    assert found.last.outcome.measured == Measured(
+        gpu_hours=2.0, peak_memory_bytes=round(5.5 * GIB), idle_share=0.25, tokens=9000, training_hours=1.0
+    )
+    again = Recorder(datetime.fromisoformat("2026-11-23T13:00:00Z"), run.mlflow.url).told_of_cancelled(found, "")
+    assert again is None
+
+
+def test_price_and_kind_are_those_of_the_plan(run: Scene) -> None:
+    """The record needs neither catalogue nor overlay to say what was trained and at what price."""
+    plan = Planner(run.repository).plan("experiments/team-a/plain.yaml")
+    price, kind = outcomes.price(plan), outcomes.trained(plan)
+    assert price is not None
+    assert (price.per_gpu_hour, price.currency) == (plan.price, plan.currency)
+    assert plan.price > 0
+    assert (kind.model, kind.gpu, kind.method) == (plan.lock.run.model.name, plan.device, "lora")
+
+
+def test_a_finished_run_teaches_the_next_plan(run: Scene) -> None:
+    """What the authorization estimated and the outcome measured come back from the written record as one pair."""
+    plan = Planner(run.repository).plan("experiments/team-a/plain.yaml")
+    made = record(run.lock, at=STARTED)
+    made = made.model_copy(update={"estimated": outcomes.estimated(plan), "trained": outcomes.trained(plan)})
+    write(run.platform, made)
+    run.happens("published")
+    run.logged(version=3, metrics=LOGGED)
+    updated = run.updated()
+    assert updated is not None
+    write(run.platform, updated)
+    (pair,) = pairs(run.platform)
+    assert pair.kind == (plan.device, "lora", plan.lock.run.model.name)
+    hours = middle(plan.duration)
+    assert hours is not None
+    assert math.exp(pair.hours or 0) == pytest.approx(96 * 40 / 3600 / hours, rel=1e-3)
+    assert math.exp(pair.memory or 0) == pytest.approx((5.5 * GIB + CUDA_CONTEXT) / plan.needed, rel=1e-3)
+
+
+def test_a_record_from_before_keeps_its_bytes(run: Scene) -> None:
+    """What is not known is not written: none of the later fields stands in it."""
+    text = audit.content(record(run.lock, outcome())).decode()
+    for name in ("trained", "price", "idle_share", "tokens", "training_hours", "predicted"):
+        assert f"{name}:" not in text

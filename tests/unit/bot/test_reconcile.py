@@ -195,6 +195,25 @@ def test_a_cancelled_run_that_still_runs_is_ended(world: World) -> None:
     assert (reconcile(world.around, "dev").done, reconcile(world.around, "dev").faults) == ([], [])
 
 
+def test_a_cancelled_runs_tokens_follow_from_mlflow(world: World) -> None:
+    """Ten minutes after its end the runner has delivered; the record is completed once and then left alone."""
+    world.cancel()
+    world.run.logged(version=None, metrics={"tokens": [(5, 0.0, 1234.0)]})
+    ended = datetime.fromisoformat("2026-11-23T11:00:00Z")
+    assert reconcile(world.later(ended + timedelta(minutes=5)), "dev").done == []
+    assert reconcile(world.later(ended + timedelta(days=2)), "dev").done == []
+    assert reconcile(world.later(ended + timedelta(minutes=15)), "dev").done == [
+        f"recorded {world.run.record.run_id}: cancelled"
+    ]
+    outcome = world.record().last.outcome
+    assert outcome is not None
+    assert outcome.measured is not None
+    assert (outcome.result, outcome.measured.tokens) == ("cancelled", 1234)
+    main_now = world.site.main
+    assert reconcile(world.later(ended + timedelta(minutes=30)), "dev").done == []
+    assert world.site.main == main_now
+
+
 def test_a_cancelled_run_without_an_outcome_gets_one(world: World) -> None:
     """The authorization removed the overlay and crashed before it wrote why: nothing stays open for ever."""
     world.cancel(recorded=False)

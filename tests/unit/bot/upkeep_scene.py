@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.audited import PLAIN, authorize
 from tests.platform_copy import ROOT, expanded_platform
@@ -53,12 +54,26 @@ class Scene:
         """What the cluster holds from now on."""
         self.api.objects = read(SCENARIOS / f"{scenario}.yaml", RUN=self.lock.run_id)
 
-    def logged(self, *, version: int | None, peaks: tuple[float, ...] = (3.0, 5.5, 5.0)) -> None:
-        """What MLflow knows of the run from now on: peak GPU memory at each step in GiB, and its registered version."""
+    def logged(
+        self,
+        *,
+        version: int | None,
+        peaks: tuple[float, ...] = (3.0, 5.5, 5.0),
+        metrics: Mapping[str, Sequence[tuple[int, float, float]]] = MappingProxyType({}),
+    ) -> None:
+        """What MLflow knows of the run from now on.
+
+        peaks: GPU memory at each step in GiB. version: the registered one. metrics: others, as (step, seconds since 1970, value).
+        """
         run = {"info": {"run_id": "0a1b"}, "data": {"metrics": [], "tags": []}}
         history = [
             {"key": "progress/gpu_memory_gib", "value": peak, "step": step, "timestamp": step}
             for step, peak in enumerate(peaks)
+        ]
+        history += [
+            {"key": f"progress/{name}", "value": value, "step": step, "timestamp": seconds * 1000}
+            for name, points in metrics.items()
+            for step, seconds, value in points
         ]
         tags = [{"key": "run_sha256", "value": self.lock.sha256}]
         versions = [] if version is None else [{"version": str(version), "tags": tags}]

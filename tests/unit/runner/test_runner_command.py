@@ -227,7 +227,7 @@ def test_progress_tells_percent_eta_and_speed(tmp_path: Path, capsys: pytest.Cap
     figures = progress.report(15, 0.5, 1500, {"memory_gib": 1.0})
     (event,) = events(capsys.readouterr().out)
     assert (event["event"], event["step"], event["steps"], event["loss"]) == ("progress", 15, 20, 2.0)
-    assert figures["percent"] == 75.0
+    assert (figures["percent"], figures["tokens"]) == (75.0, 1500)
     assert figures["tokens_per_second"] > 0
     assert figures["eta_seconds"] >= 0
     assert json.loads((tmp_path / "progress.json").read_text(encoding="utf-8"))["percent"] == 75.0

@@ -8,7 +8,7 @@ from datetime import datetime
 from tools.bot.authorize.approved import approvals as recorded
 from tools.bot.authorize.approved import person, signed
 from tools.bot.authorize.judging import Decided
-from tools.bot.upkeep.outcomes import cancelled, estimated, stamp
+from tools.bot.upkeep.outcomes import cancelled, estimated, price, stamp, trained
 from tools.expand import audit, locks, overlay
 from tools.formats.audit import (
     Attempt,
@@ -41,6 +41,7 @@ def started(repository: Repository, decided: Decided, now: datetime) -> Changes:
         commit=candidate.landing.commit,
         required_approvals=rules.required,
         approvals=recorded(approvals),
+        price=price(candidate.run.plan),
     )
     attempt = candidate.run.attempt
     lock = candidate.run.plan.lock.model_copy(
@@ -83,6 +84,7 @@ def _record(repository: Repository, file: str, lock: Lock, plan: Plan, attempt: 
         environment=lock.run.environment,
         experiment=lock.run.name,
         hashes=hashes(lock, hashlib.sha256((repository.root / file).read_bytes()).hexdigest()),
+        trained=trained(plan),
         estimated=estimated(plan),
         attempts=[attempt],
         retired_at=None,

@@ -211,6 +211,15 @@ def _measured(record: Audit, outcome: Outcome) -> str:
     measured, estimated = outcome.measured, record.estimated
     assert measured is not None
     text = f"{measured.gpu_hours:,.2f} GPU-hours (at most {estimated.gpu_hours_limit:,.1f} were allowed)"
+    if measured.idle_share is not None:
+        text += f", GPUs idle for {measured.idle_share:.0%} of the training"
+    if (
+        measured.training_hours is not None
+        and estimated.predicted is not None
+        and estimated.predicted.hours is not None
+    ):
+        expected = words.hours(estimated.predicted.hours)
+        text += f", trained for {words.hours(measured.training_hours)} (expected {expected})"
     if measured.peak_memory_bytes is None:
         return text
     share = f"{measured.peak_memory_bytes / GIB:,.1f} GiB peak memory"

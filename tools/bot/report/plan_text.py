@@ -7,16 +7,17 @@ from collections.abc import Iterator
 from tools.bot.report.escape import code, count, folded, shown, table
 from tools.bot.report.links import Links
 from tools.bot.report.runs import Run
-from tools.plan import words
+from tools.plan import predicted, words
 from tools.plan.difference import Difference
 from tools.plan.estimate import Cut, Plan
-from tools.plan.sections import sections
+from tools.plan.sections import TUNED, sections, times
+from tools.predict.correction import Correction
 
 _MOST_CHANGES = 15
 _BLOCKS = str.maketrans({"#": "█", "-": "░"})
 _HASH = 12
 # Tables of `ft plan` that the comment does not say itself.
-_DETAILS = ("Run", "Training", "Peak", "What would need less memory", "Storage")
+_DETAILS = ("Run", "Training", "Peak", "What would need less memory", "Expected from past runs", "Storage", *TUNED)
 
 
 def lines(run: Run, links: Links) -> Iterator[str]:
@@ -52,6 +53,10 @@ def _figures(plan: Plan) -> Iterator[tuple[str, str]]:
     epochs = f"{plan.steps.epochs:g} {'epoch' if plan.steps.epochs == 1 else 'epochs'}"
     tokens = f"{words.count(plan.duration.tokens)} tokens"
     yield "Steps", f"{plan.steps.optimisation_steps:,} ({epochs} of {plan.steps.steps_per_epoch:,}), {tokens}"
+    if run.performance is not None:
+        yield "Performance", f"auto: {len(run.performance.as_written)} settings, {times(run.performance.expected_gain)}"
+    elif plan.advice is not None:
+        yield "Performance", f"as written; `performance: auto` is expected {times(plan.advice.gain)}"
     if resources.gpus:
         nodes = f" on each of {resources.nodes} nodes" if resources.nodes > 1 else ""
         yield "GPUs", f"{resources.gpus} x {shown(plan.device)}{nodes}, priority {run.priority}"
@@ -86,6 +91,8 @@ def _memory(plan: Plan) -> str:
     bar = words.bar(share).translate(_BLOCKS)
     fits = {"fits": "fits", "tight": "**tight**", "does not fit": "**does not fit**"}[plan.verdict]
     text = f"`{bar}` {words.size(plan.needed)} of {words.size(plan.limit)} ({share:.0%}), {fits}"
+    if plan.prediction is not None and plan.prediction.memory.runs:
+        text += f"; past runs: {words.size(plan.prediction.peak)} {_learnt(plan.prediction.memory)}"
     less = next((change for change in plan.changes if change.bytes <= plan.limit), None)
     return f"{text}; {code(less.what)} would need {words.size(less.bytes)}" if less else text
 
@@ -95,7 +102,14 @@ def _time(plan: Plan) -> str:
     if low is None or high is None:
         return f"not known on a CPU; stopped after {words.hours(limit)}"
     text = f"{words.hours(low)} to {words.hours(high)} expected, stopped after {words.hours(limit)}"
+    found = plan.prediction
+    if found is not None and found.hours is not None and found.time.runs:
+        text += f"; past runs: {words.hours(found.hours)} {_learnt(found.time)}"
     return f"{text}; **the limit is too short: raise** `resources.time_limit`" if low > limit else text
+
+
+def _learnt(found: Correction) -> str:
+    return f"{predicted.error(found)} ({found.runs} of {shown(predicted.group(found))})"
 
 
 def _cost(plan: Plan) -> str:

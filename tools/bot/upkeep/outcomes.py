@@ -12,17 +12,33 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from tools.bot.upkeep import usage
+from tools.bot.upkeep.told import Asked, Told, told
 from tools.cluster import objects
 from tools.cluster.look import Status
-from tools.cluster.tracking import Away, Tracked
-from tools.formats.audit import Attempt, Audit, Estimated, Measured, Outcome, Registered
+from tools.cluster.observed import Observed
+from tools.cluster.tracking import Away, Tracked, Tracking
+from tools.formats.audit import (
+    MOST_HOURS,
+    Attempt,
+    Audit,
+    Estimated,
+    Measured,
+    Outcome,
+    Predicted,
+    Price,
+    Registered,
+    Trained,
+)
 from tools.formats.lock import Lock
 from tools.plan.estimate import Plan
+from tools.plan.hours import HOUR
+from tools.predict.pairs import FORMULAS
 
 _CAUSE = 1000
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 _DIGITS = 2
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_LOGGED = ("peak_memory_bytes", "idle_share", "tokens", "training_hours")
 _VERDICTS: tuple[Literal["passed", "failed", "none"], ...] = ("passed", "failed", "none")
 
 
@@ -40,27 +56,57 @@ class Recorder:
         known = next((entry for entry in record.attempts if entry.attempt == lock.attempt), None)
         if known is None or lock.sha256 != record.sha256:
             return None
-        seen = self._outcome(lock, status)
+        seen = self._outcome(lock, status, record)
         better = _better(known.outcome, seen) if seen is not None else known.outcome
         return None if better == known.outcome else _with_outcome(record, lock.attempt, better)
 
-    def _outcome(self, lock: Lock, status: Status) -> Outcome | None:
+    def told_of_cancelled(self, record: Audit, tracking_uri: str) -> Audit | None:
+        """The record of a cancelled run with what MLflow knows of it; None where that is nothing new. Its overlay is gone.
+
+        Raises:
+            Away: MLflow does not answer.
+        """
+        last, server = record.last, Tracking(self.tracking_uri or tracking_uri)
+        if last.outcome is None or last.outcome.measured is None:
+            return None
+        mlflow_run = server.run_of(record.tenant, record.sha256)
+        if mlflow_run is None:
+            return None
+        most = _earlier(record, last) + last.outcome.measured.gpu_hours / max(1, record.estimated.gpus)
+        since = datetime.fromisoformat(last.authorized.at).timestamp()
+        asked = Asked(mlflow_run, record.estimated.gpus, since, most, finished=False)
+        measured = _filled(last.outcome.measured, told(server, asked))
+        if measured == last.outcome.measured:
+            return None
+        return _with_outcome(record, last.attempt, last.outcome.model_copy(update={"measured": measured}))
+
+    def _outcome(self, lock: Lock, status: Status, record: Audit) -> Outcome | None:
         """How the attempt ended; None while it runs, or while somebody who must say so is away."""
         phase = status.verdict.phase
         if phase not in {"finished", "failed"} or not status.seen.seen:
             return None
         seen = status.seen
         try:
-            peak = usage.peak_memory(lock, seen.tracked, self.tracking_uri)
+            logged = self._told(lock, seen, record, finished=phase == "finished")
         except Away:
-            peak = None
+            logged = Told()
         return Outcome(
             result="finished" if phase == "finished" else "failed",
             at=stamp(_end(status) or self.now),
             cause=None if phase == "finished" else (status.verdict.reason or "no reason was given")[:_CAUSE],
-            measured=usage.measured(seen, peak),
+            measured=usage.measured(seen, logged),
             registered=_registered(lock, seen.tracked),
         )
+
+    def _told(self, lock: Lock, seen: Observed, record: Audit, *, finished: bool) -> Told:
+        if seen.tracked is None:
+            return Told()
+        entry = next(each for each in record.attempts if each.attempt == lock.attempt)
+        own = usage.pod_hours(seen)
+        most = None if own is None else own + _earlier(record, entry)
+        since = datetime.fromisoformat(entry.authorized.at).timestamp()
+        server = Tracking(self.tracking_uri or lock.run.mlflow.tracking_uri)
+        return told(server, Asked(seen.tracked.run_id, lock.run.resources.gpus, since, most, finished))
 
 
 def cancelled(record: Audit, at: str, cause: str | None = None) -> Audit:
@@ -75,7 +121,7 @@ def cancelled(record: Audit, at: str, cause: str | None = None) -> Audit:
     if known is not None:
         at, cause = known.at, known.cause
     since = datetime.fromisoformat(at) - datetime.fromisoformat(last.authorized.at)
-    hours = max(0.0, since.total_seconds() / usage.HOUR * record.estimated.gpus)
+    hours = max(0.0, since.total_seconds() / HOUR * record.estimated.gpus)
     hours = round(min(hours, record.estimated.gpu_hours_limit), usage.HOURS_DIGITS)
     most = Measured(gpu_hours=hours, peak_memory_bytes=None)
     ended = Outcome(result="cancelled", at=at, cause=cause, measured=most, registered=None)
@@ -95,7 +141,38 @@ def estimated(plan: Plan) -> Estimated:
         gpu_hours_low=hours(plan.duration.low),
         gpu_hours_high=hours(plan.duration.high),
         peak_memory_bytes=round(plan.needed),
+        predicted=_predicted(plan),
     )
+
+
+def _predicted(plan: Plan) -> Predicted | None:
+    found = plan.prediction
+    if found is None:
+        return None
+    return Predicted(
+        formulas=FORMULAS,
+        formula_peak_bytes=round(found.formula_peak),
+        peak_bytes=round(found.peak),
+        formula_hours=_positive(found.formula_hours),
+        hours=_positive(found.hours),
+        seen=found.seen,
+    )
+
+
+def _positive(hours: float | None) -> float | None:
+    """With six significant digits: a run of a second is not nothing."""
+    return float(f"{hours:.6g}") if hours is not None and hours <= MOST_HOURS else None
+
+
+def trained(plan: Plan) -> Trained:
+    """What kind of run a plan is of."""
+    run = plan.lock.run
+    return Trained(model=run.model.name, gpu=plan.device if run.resources.gpus else None, method=plan.work.method)
+
+
+def price(plan: Plan) -> Price | None:
+    """What the catalogue asks for a GPU-hour now; None where it names no currency."""
+    return Price(per_gpu_hour=plan.price, currency=plan.currency) if plan.currency else None
 
 
 def stamp(moment: datetime) -> str:
@@ -147,11 +224,23 @@ def _fuller(known: Registered | None, seen: Registered | None) -> Registered | N
 
 
 def _measured(known: Outcome, seen: Outcome) -> Measured | None:
-    """The first measurement, with a peak that MLflow told later."""
+    """The first measurement, with what MLflow told later."""
     if known.measured is None or seen.measured is None:
         return known.measured or seen.measured
-    peak = known.measured.peak_memory_bytes or seen.measured.peak_memory_bytes
-    return known.measured.model_copy(update={"peak_memory_bytes": peak})
+    return _filled(known.measured, seen.measured)
+
+
+def _filled(known: Measured, later: Measured | Told) -> Measured:
+    """What was recorded first stays; the hours are the cluster's alone."""
+    lacks = {name: getattr(later, name) for name in _LOGGED if getattr(known, name) is None}
+    return known.model_copy(update=lacks)
+
+
+def _earlier(record: Audit, entry: Attempt) -> float:
+    """Hours that the attempts before one ran, which it may have gone on from; unknown without GPUs."""
+    before = (each.outcome for each in record.attempts if each.attempt < entry.attempt)
+    hours = (outcome.measured.gpu_hours for outcome in before if outcome is not None and outcome.measured is not None)
+    return sum(hours) / max(1, record.estimated.gpus)
 
 
 def _with_outcome(record: Audit, attempt: int, outcome: Outcome | None) -> Audit:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from tools.bot.promote import aliases
 from tools.bot.promote.proposing import Proposer
@@ -18,6 +18,7 @@ from tools.bot.upkeep.repairs import Repair
 from tools.bot.upkeep.surroundings import Surroundings
 from tools.bot.upkeep.watching import Sight
 from tools.cluster.faults import ClusterFault
+from tools.cluster.tracking import Away
 from tools.errors import FtError, UsageError
 from tools.expand import audit
 from tools.formats.audit import Audit
@@ -27,6 +28,8 @@ from tools.models.versions import Versions
 from tools.repository import Repository
 
 _NAMED = 3
+# How long after a cancellation MLflow is asked for what the run did: the runner has ended and delivered, and is not asked for ever.
+_DELIVERED, _ASKED = timedelta(minutes=10), timedelta(days=1)
 # Words of a record's text that say that something is missing.
 _OPEN = ("outcome: null", "measured: null")
 
@@ -104,6 +107,7 @@ class _Round:
             seen = (recorder.updated(run.record, run.status) for run in sight.runs if run.status is not None)
             changed[:] = [record for record in seen if record is not None]
             changed.extend(_forgotten(repository, self.environment, self.around.now()))
+            changed.extend(self._told(repository, recorder, {record.file for record in changed}))
             faults[:] = [*sight.notes, *([sight.unreachable] if sight.unreachable else [])]
             names = _names([record.run_id for record in changed])
             return git.Planned(
@@ -117,6 +121,22 @@ class _Round:
         if written.commit is not None:
             self.report.done += [_outcome(record) for record in changed]
         self.report.faults += faults
+
+    def _told(self, repository: Repository, recorder: Recorder, already: set[str]) -> Iterator[Audit]:
+        """Records of lately cancelled runs with what MLflow knows of them, once the runner has delivered it."""
+        if self.settings is None:
+            return
+        for record in watching.records(repository, self.environment, "result: cancelled"):
+            ended = record.last.outcome
+            since = self.around.now() - datetime.fromisoformat(ended.at) if ended is not None else None
+            if record.file in already or since is None or not _DELIVERED <= since <= _ASKED:
+                continue
+            try:
+                found = recorder.told_of_cancelled(record, self.settings.mlflow.tracking_uri)
+            except Away:
+                return
+            if found is not None:
+                yield found
 
     def ask_argocd(self) -> None:
         """Sync what was never published, end what is cancelled."""

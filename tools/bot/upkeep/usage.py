@@ -1,4 +1,4 @@
-"""What a run really took: GPU-hours from the cluster's own record of its pods, peak memory from what the runner logged.
+"""What a run really took: GPU-hours from the cluster's own record of its pods, the rest from what the runner logged (`told`).
 
 Hours count against a quota, so they come from Kubernetes alone: the tenant's own credential can write to MLflow. Pods that the
 platform took away (a drained node, an eviction by Kueue) and that are gone are not the run's use and do not count.
@@ -9,21 +9,39 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from tools.bot.upkeep.told import Told
 from tools.cluster import objects
 from tools.cluster.client import Json
 from tools.cluster.observed import Observed
-from tools.cluster.tracking import Tracked, Tracking
 from tools.formats.audit import Measured
-from tools.formats.lock import Lock
-from tools.plan.memory import GIB
+from tools.plan.hours import HOUR
 
-HOUR = 3600
-_MEMORY = ("progress/gpu_memory_gib", "progress/memory_gib")  # runner/callback.py; the first is missing without a GPU
 HOURS_DIGITS = 4
 
 
-def measured(seen: Observed, peak_memory_bytes: int | None) -> Measured | None:
+def measured(seen: Observed, told: Told) -> Measured | None:
     """Hours of the attempt's pods times their GPUs; of the Job where no pod is left; None where nothing says when it ran."""
+    held = _held(seen)
+    if held is None:
+        return None
+    hours, gpus = held
+    return Measured(
+        gpu_hours=round(hours * gpus, HOURS_DIGITS),
+        peak_memory_bytes=told.peak_memory_bytes,
+        idle_share=told.idle_share,
+        tokens=told.tokens,
+        training_hours=told.training_hours,
+    )
+
+
+def pod_hours(seen: Observed) -> float | None:
+    """Hours that the attempt's pods ran, added up; None where nothing says so."""
+    held = _held(seen)
+    return None if held is None else held[0]
+
+
+def _held(seen: Observed) -> tuple[float, int] | None:
+    """Hours, and the GPUs that were held in each."""
     lock = seen.run.lock
     assert lock is not None
     end = _ended(seen.job)
@@ -36,21 +54,7 @@ def measured(seen: Observed, peak_memory_bytes: int | None) -> Measured | None:
         if start is None or end is None:
             return None
         spans, gpus = [_seconds(start, end)], gpus * lock.run.resources.nodes
-    return Measured(gpu_hours=round(sum(spans) / HOUR * gpus, HOURS_DIGITS), peak_memory_bytes=peak_memory_bytes)
-
-
-def peak_memory(lock: Lock, tracked: Tracked | None, tracking_uri: str | None) -> int | None:
-    """The highest memory that the runner logged, in bytes: of the GPU, of the process without one.
-
-    Raises:
-        Away: MLflow does not answer.
-    """
-    if tracked is None:
-        return None
-    server = Tracking(tracking_uri or lock.run.mlflow.tracking_uri)
-    name = _MEMORY[0] if lock.run.resources.gpus else _MEMORY[1]
-    values = [value for _, value in server.history(tracked.run_id, name) if value >= 0]
-    return round(max(values) * GIB) if values else None
+    return sum(spans) / HOUR, gpus
 
 
 def moment(text: object) -> datetime | None:
