@@ -6,13 +6,12 @@ layer computed twice. WORK/as-written.yaml and WORK/auto.yaml; the model is in f
 
 from __future__ import annotations
 
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench.programs.training_files import EXPERIMENT, LONG, ROOT, shortened, widen
+from bench.programs.training_files import EXPERIMENT, LONG, ROOT, lay_out, shortened
 from tools.expand.yamltext import dump
 from tools.formats.experiment import Experiment
 from tools.formats.lock import Lock
@@ -34,15 +33,9 @@ PUBLISHED: dict[str, Any] = {
 def main(demo: Path, work: Path) -> None:
     """Write both locks, and the model and data that they name."""
     written, auto = lock("as-written"), lock("auto")
-    storage = work / "storage"
-    model = Path("models/base-model") / written.run.model.path
-    widen(demo / model, storage / model)
-    for dataset in written.run.datasets:
-        target = storage / "data" / "training-datasets" / dataset.path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / "demo" / "data" / target.name, target)
+    model = lay_out(written, demo, work / "storage")
     for name, found in (("as-written", written), ("auto", auto)):
-        changed = shortened(found, storage / model, {**LONG, "save_steps": 1000})
+        changed = shortened(found, model, {**LONG, "save_steps": 1000})
         (work / f"{name}.yaml").write_text(dump(changed.model_dump(mode="json")))
 
 

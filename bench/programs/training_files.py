@@ -39,16 +39,22 @@ def main(demo: Path, work: Path, steps: int) -> None:
     repository = Repository(ROOT)
     lock = resolve(repository, "team-a", "exp-001", repository.experiment(EXPERIMENT))
     storage = work / "storage"
+    model = lay_out(lock, demo, storage)
+    for name, changes in (("", {**LONG, "max_steps": steps}), ("resume", SHORT)):
+        changed = shortened(lock, model, changes)
+        (work / f"{name or 'run'}.yaml").write_text(dump(changed.model_dump(mode="json")))
+        bare(Paths(storage, changed), work, f"bare-{name}" if name else "bare")
+
+
+def lay_out(lock: Lock, demo: Path, storage: Path) -> Path:
+    """Put the lock's model, in float32, and its data on a storage; the model's folder there."""
     model = Path("models/base-model") / lock.run.model.path
     widen(demo / model, storage / model)
     for dataset in lock.run.datasets:
         target = storage / "data" / "training-datasets" / dataset.path
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / "demo" / "data" / target.name, target)
-    for name, changes in (("", {**LONG, "max_steps": steps}), ("resume", SHORT)):
-        changed = shortened(lock, storage / model, changes)
-        (work / f"{name or 'run'}.yaml").write_text(dump(changed.model_dump(mode="json")))
-        bare(Paths(storage, changed), work, f"bare-{name}" if name else "bare")
+    return storage / model
 
 
 def bare(paths: Paths, work: Path, name: str) -> None:

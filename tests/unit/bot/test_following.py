@@ -215,16 +215,21 @@ def test_a_run_that_git_does_not_have_waits(scene: Scene) -> None:
     assert "waits for the bot" in headline([run])
 
 
-def test_an_outcome_outlives_the_overlay(scene: Scene, tmp_path: Path) -> None:
-    """Once the overlay is retired, the audit record tells how it ended, with measured beside estimated."""
-    platform = Path(shutil.copytree(scene.platform, tmp_path / "platform"))
-    was = promise(scene)
+def retired(scene: Scene, platform: Path, was: Promise) -> tuple[Path, str]:
+    """A copy of the platform without the overlay: where the run's record goes, and its text but for the experiment."""
+    shutil.copytree(scene.platform, platform)
     shutil.rmtree(platform / "overlays" / "dev" / "team-a" / "plain")
     record = platform / "audit" / "dev" / "team-a" / f"{was.run_id}.yaml"
     record.parent.mkdir(parents=True)
-    text = AUDIT.read_text().replace("RUN_ID", was.run_id).replace("SHA256", was.sha256)
+    return record, AUDIT.read_text().replace("RUN_ID", was.run_id).replace("SHA256", was.sha256)
+
+
+def test_an_outcome_outlives_the_overlay(scene: Scene, tmp_path: Path) -> None:
+    """Once the overlay is retired, the audit record tells how it ended, with measured beside estimated."""
+    was = promise(scene)
+    record, text = retired(scene, tmp_path / "platform", was)
     record.write_text(text.replace("experiment: exp-003", "experiment: plain"))
-    found = follow(Repository(platform), [was], lambda _: Unreachable(""), scene.mlflow.url)
+    found = follow(Repository(tmp_path / "platform"), [was], lambda _: Unreachable(""), scene.mlflow.url)
     assert found[0].state == "failed"
     body = said(found)
     assert "0.25 GPU-hours (at most 8.0 were allowed), 79.1 GiB peak memory (estimated 16.2 GiB)" in body
@@ -233,18 +238,14 @@ def test_an_outcome_outlives_the_overlay(scene: Scene, tmp_path: Path) -> None:
 
 def test_what_the_run_logged_stands_beside_what_was_expected(scene: Scene, tmp_path: Path) -> None:
     """How idle its GPUs were and how long it trained, where the record has them."""
-    platform = Path(shutil.copytree(scene.platform, tmp_path / "platform"))
     was = promise(scene)
-    shutil.rmtree(platform / "overlays" / "dev" / "team-a" / "plain")
-    record = platform / "audit" / "dev" / "team-a" / f"{was.run_id}.yaml"
-    record.parent.mkdir(parents=True)
-    text = AUDIT.read_text().replace("RUN_ID", was.run_id).replace("SHA256", was.sha256)
+    record, text = retired(scene, tmp_path / "platform", was)
     text = text.replace("experiment: exp-003", "experiment: plain")
     predicted = "{formulas: 1, formula_peak_bytes: 1, peak_bytes: 1, formula_hours: 0.4, hours: 0.5, seen: 3}"
     text = text.replace("attempts:\n", f"  predicted: {predicted}\nattempts:\n")
     logged_too = ", idle_share: 0.125, training_hours: 0.25}"
     record.write_text(re.sub(r"(measured: \{.*)\}", rf"\1{logged_too}", text))
-    body = said(follow(Repository(platform), [was], lambda _: Unreachable(""), scene.mlflow.url))
+    body = said(follow(Repository(tmp_path / "platform"), [was], lambda _: Unreachable(""), scene.mlflow.url))
     assert "GPUs idle for 12% of the training, trained for 15 min (expected 30 min)" in body
 
 
