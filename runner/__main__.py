@@ -6,10 +6,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from runner import failures, locks
 from runner.exits import RunnerError
-from runner.storage import Paths
+
+if TYPE_CHECKING:  # the formats take 0.3 s to import, which a merge by hand does not need
+    from runner.storage import Paths
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,15 +23,27 @@ def main(argv: Sequence[str] | None = None) -> int:
             from runner.merge import command
 
             return command.run(options.base, options.adapter, options.out, options.report)
-        paths = Paths(options.storage, locks.read(options.lock))
+        paths = _paths(options)
         return _locked(options, paths)
-    except RunnerError as error:
-        failures.report(error, error, None)
-        return error.exit_code
-    except (OSError, MemoryError) as error:
+    except (RunnerError, OSError, MemoryError) as error:
+        return _failed(error, paths)
+
+
+def _paths(options: argparse.Namespace) -> Paths:
+    from runner import locks
+    from runner.storage import Paths
+
+    return Paths(options.storage, locks.read(options.lock))
+
+
+def _failed(error: RunnerError | OSError | MemoryError, paths: Paths | None) -> int:
+    from runner import failures
+
+    failure = error if isinstance(error, RunnerError) else None
+    if failure is None:
         failure = failures.explain(error, paths) if paths else RunnerError(str(error), "check the path")
-        failures.report(failure, error, None)
-        return failure.exit_code
+    failures.report(failure, error, None)
+    return failure.exit_code
 
 
 def _locked(options: argparse.Namespace, paths: Paths) -> int:

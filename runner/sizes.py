@@ -10,10 +10,11 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from runner.storage import Paths
-from tools.formats.lock import Lock
+if TYPE_CHECKING:
+    from runner.storage import Paths
+    from tools.formats.lock import Lock
 
 WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
 # A LoRA pair trains in 32 bits: 4 bytes each for the weight and AdamW's two moments.

@@ -11,13 +11,15 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from runner.completion import Completion
 from runner.exits import Mismatch, RunnerError
 from runner.merge.report import MergeReport, TensorChange
 from runner.sizes import tensors
-from runner.storage import Paths
+
+if TYPE_CHECKING:
+    from runner.completion import Completion
+    from runner.storage import Paths
 
 __all__ = ["MergeReport", "TensorChange", "build", "check", "folders"]
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from runner.merge import kernel
 from runner.merge.changes import Add, Change, LowRank, Replace, Rows
 from runner.merge.layout import Output
-from runner.merge.precision import STORED, TILE, TILE_COLUMNS, TILE_ROWS, Array, Scratch
+from runner.merge.precision import STORED, TILE, TILE_COLUMNS, TILE_ROWS, Array, Overflow, Scratch
 from runner.merge.report import TensorChange
 from runner.merge.source import Source
 
@@ -62,7 +63,7 @@ class LowRankWork(Work):
     def __init__(self, output: Output, change: LowRank, source: Source) -> None:
         super().__init__(output)
         a, b = source.matrix(change.a), source.matrix(change.b)
-        self.left, self.right = (a.T, b.T) if change.transposed else (b, a)
+        self.left, self.right = (np.ascontiguousarray(a.T), np.ascontiguousarray(b.T)) if change.transposed else (b, a)
         self.scale = np.float32(change.scale)
         self._gram = _square_of_product(self.left, self.right) * change.scale**2
         if np.frexp(change.scale)[0] == 0.5:  # noqa: PLR2004 - a power of two: exact on either side of the product
@@ -75,6 +76,11 @@ class LowRankWork(Work):
 
     def _apply(self, piece: Array, first: int, scratch: Scratch) -> tuple[int, float]:
         rows, top = piece.reshape(-1, self.columns), first // self.columns
+        if self.dtype == "BF16":
+            changed, lost = kernel.add_product(rows, self.left[top : top + len(rows)], self.right, self.scale)
+            if lost:
+                raise Overflow
+            return changed, 0.0
         changed = 0
         for block, tile in _tiles(rows):
             values = self._delta(top, block, tile, scratch)
@@ -204,4 +210,4 @@ def _tiles(rows: Array) -> Iterator[tuple[slice, slice]]:
 
 def _square_of_product(left: Array, right: Array) -> float:
     """|L R|^2 = trace((L' L)(R R')): two small matrices in place of a large one."""
-    return float(np.sum((left.T.astype(np.float64) @ left) * (right.astype(np.float64) @ right.T).T))
+    return float(np.sum((left.T @ left).astype(np.float64) * (right @ right.T).T))
