@@ -1,7 +1,8 @@
 """W + scale * (B A) on stored bfloat16 in one pass: what numpy does in a dozen passes, compiled for the machine at the first call.
 
-Only the product may be contracted to fused multiply-adds, and only the counter be summed in another order. Each element's sum runs over the rank in its order, so the result depends
-neither on the number of threads nor on the width of the processor's vectors. The compiled code is kept in numba's cache.
+Only the product may be contracted to fused multiply-adds, and only the counter be summed in another order. Each element's sum
+runs over the rank in its order, so the result depends neither on the number of threads nor on the width of the processor's
+vectors. The compiled code is kept in numba's cache.
 """
 
 from __future__ import annotations

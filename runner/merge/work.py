@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from runner.merge import kernel
 from runner.merge.changes import Add, Change, LowRank, Replace, Rows
 from runner.merge.layout import Output
 from runner.merge.precision import STORED, TILE, TILE_COLUMNS, TILE_ROWS, Array, Overflow, Scratch
@@ -63,7 +62,7 @@ class LowRankWork(Work):
     def __init__(self, output: Output, change: LowRank, source: Source) -> None:
         super().__init__(output)
         a, b = source.matrix(change.a), source.matrix(change.b)
-        self.left, self.right = (np.ascontiguousarray(a.T), np.ascontiguousarray(b.T)) if change.transposed else (b, a)
+        self.left, self.right = (a.T, b.T) if change.transposed else (b, a)
         self.scale = np.float32(change.scale)
         self._gram = _square_of_product(self.left, self.right) * change.scale**2
         if np.frexp(change.scale)[0] == 0.5:  # noqa: PLR2004 - a power of two: exact on either side of the product
@@ -76,11 +75,6 @@ class LowRankWork(Work):
 
     def _apply(self, piece: Array, first: int, scratch: Scratch) -> tuple[int, float]:
         rows, top = piece.reshape(-1, self.columns), first // self.columns
-        if self.dtype == "BF16":
-            changed, lost = kernel.add_product(rows, self.left[top : top + len(rows)], self.right, self.scale)
-            if lost:
-                raise Overflow
-            return changed, 0.0
         changed = 0
         for block, tile in _tiles(rows):
             values = self._delta(top, block, tile, scratch)
@@ -94,6 +88,24 @@ class LowRankWork(Work):
         if self.scale != 1:
             np.multiply(values, self.scale, out=values)
         return values
+
+
+class CompiledWork(LowRankWork):
+    """The same for bfloat16, in one compiled pass. The compiler is imported only where there is such a tensor."""
+
+    def __init__(self, output: Output, change: LowRank, source: Source) -> None:
+        from runner.merge.kernel import add_product
+
+        super().__init__(output, change, source)
+        self._add_product = add_product
+        self.left, self.right = np.ascontiguousarray(self.left), np.ascontiguousarray(self.right)
+
+    def _apply(self, piece: Array, first: int, scratch: Scratch) -> tuple[int, float]:  # noqa: ARG002 - its own is smaller
+        rows, top = piece.reshape(-1, self.columns), first // self.columns
+        changed, lost = self._add_product(rows, self.left[top : top + len(rows)], self.right, self.scale)
+        if lost:
+            raise Overflow
+        return changed, 0.0
 
 
 class DoraWork(LowRankWork):
@@ -192,13 +204,19 @@ def work(output: Output, source: Source) -> Work:
     """The arithmetic of this tensor's change, with what it needs of the adapter in memory."""
     change: Change | None = output.change
     if isinstance(change, LowRank):
-        return (DoraWork if change.magnitude else LowRankWork)(output, change, source)
+        return _low_rank(output, change)(output, change, source)
     if isinstance(change, Replace):
         return ReplaceWork(output, change, source)
     if isinstance(change, Rows):
         return RowsWork(output, change, source)
     assert change is not None
     return AddWork(output, change, source)
+
+
+def _low_rank(output: Output, change: LowRank) -> type[LowRankWork]:
+    if change.magnitude:
+        return DoraWork
+    return CompiledWork if output.tensor.dtype == "BF16" else LowRankWork
 
 
 def _tiles(rows: Array) -> Iterator[tuple[slice, slice]]:
@@ -210,4 +228,4 @@ def _tiles(rows: Array) -> Iterator[tuple[slice, slice]]:
 
 def _square_of_product(left: Array, right: Array) -> float:
     """|L R|^2 = trace((L' L)(R R')): two small matrices in place of a large one."""
-    return float(np.sum((left.T @ left).astype(np.float64) * (right @ right.T).T))
+    return float(np.sum((left.T.astype(np.float64) @ left) * (right.astype(np.float64) @ right.T).T))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from runner.merge.kernel import add_product
+from runner.merge.kernel import _compiled, add_product
 from runner.merge.precision import Scratch, to_float32
 
 pytestmark = pytest.mark.heavy
@@ -65,3 +65,11 @@ def test_a_finite_number_that_is_none_any_more_is_counted(added: float, expected
     raw = np.array([[0x7F7F, 0x7FC0, 0x7F80, 0x3F80]], np.uint16)  # the largest, NaN, infinity, one
     _, lost = add_product(raw, np.array([[added]], np.float32), np.ones((1, 4), np.float32), ONE)
     assert lost == expected
+
+
+def test_what_cannot_be_kept_is_compiled_all_the_same() -> None:
+    """A function without a file has no place in numba's cache, as one in a folder that nobody may write to has none."""
+    names: dict[str, object] = {}
+    exec("def twice(number):\n    return number + number", names)
+    compiled = _compiled(names["twice"])
+    assert (compiled(2), len(compiled.signatures)) == (4, 1)
