@@ -106,6 +106,12 @@ e2e-serving: setup-runner .venv-vllm/.ready  ## train, publish and serve two ver
 bench: setup-runner  ## timings beside what a user would pick instead
 	.venv/bin/python -m bench
 
+# With the platform's settings, through the runner: speed, share of the chip, memory beside the plan's. Needs 40 GB of disk for the
+# 7B model; GPU_CHECK="--models 1b" and other options as `python -m bench.gpu_check --help` lists them.
+.PHONY: gpu-check
+gpu-check: setup-runner  ## train on this machine's GPU and print docs/performance.md's table; without a GPU nothing is run
+	.venv-runner/bin/python -m bench.gpu_check $(GPU_CHECK)
+
 # --- upkeep -----------------------------------------------------------------------------------------------------------
 .PHONY: generate pins clean
 generate: setup-runner  ## write the schemas, tables and pages that are generated

@@ -1,6 +1,6 @@
 """Command line of the benchmarks.
 
-python -m bench                      all of them, about half an hour on 2 cores
+python -m bench                      all of them, some two hours on 2 cores
 python -m bench startup scale        only these
 python -m bench --quick              small sizes, no training: a few minutes
 """

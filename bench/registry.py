@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from bench import auto, cluster, dataset_check, merge, report, runner_share, scale, startup
+from bench import auto, cluster, dataset_check, merge, outage, report, runner_share, scale, startup
 from bench.options import Options
 from bench.table import Row
 
@@ -18,6 +18,7 @@ BENCHMARKS: Mapping[str, Callable[[Options], Iterator[Row]]] = {
     "cluster": cluster.rows,
     # Last, and not with --quick: it trains for minutes.
     "runner": runner_share.rows,
+    "outage": outage.rows,
     "auto": auto.rows,
 }
-SLOW = frozenset({"cluster", "merge", "merge-7gb", "runner", "auto"})
+SLOW = frozenset({"cluster", "merge", "merge-7gb", "runner", "outage", "auto"})

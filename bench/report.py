@@ -64,7 +64,7 @@ def _report(options: Options, repository: Path, size: int) -> Iterator[Row]:
             return run([FT, "bot", "report", "--config", config, "--merge-request", str(number)], cwd=options.work)
 
         first = report(1)
-        yield Row(NAME, f"ft bot report, with a copy of {size:,}", first, remark=f"{ask('calls')} API calls")
+        yield Row(NAME, f"ft bot report, with a copy of {size:,}", first, remark=_calls(ask("calls")))
         new = report(2)
         yield Row(NAME, f"ft bot report, new, {size:,}", new, remark=_calls(ask("calls")))
         again = repeated(options.repeats, lambda: report(2))

@@ -77,9 +77,9 @@ def _alternate(options: Options, lines: int) -> tuple[list[Training], list[Train
     bare: list[Training] = []
     runner: list[Training] = []
     for _ in range(1 if options.quick else ROUNDS):
-        _forget(options)
+        forget(options)
         bare.append(train(_bare(options, "bare"), options, lines))
-        _forget(options)
+        forget(options)
         runner.append(train(runner_command(options, "run"), options, lines))
     return bare, runner
 
@@ -89,10 +89,10 @@ def _resumed(options: Options) -> tuple[Measure, Measure]:
     bare: list[Measure] = []
     runner: list[Measure] = []
     for _ in range(1 if options.quick else ROUNDS):
-        _forget(options)
+        forget(options)
         train(_bare(options, "bare-resume"), options, KILLED_AFTER, kill=True)
         bare.append(train(_bare(options, "bare-resumed"), options, 1, kill=True).start)
-        _forget(options)
+        forget(options)
         train(runner_command(options, "resume"), options, KILLED_AFTER, kill=True)
         runner.append(train(runner_command(options, "resume"), options, 1, kill=True).start)
     return median(bare), median(runner)
@@ -108,7 +108,8 @@ def runner_command(options: Options, name: str) -> list[str | Path]:
     return [RUNNER_PYTHON, "-m", "runner", "train", *lock]
 
 
-def _forget(options: Options) -> None:
+def forget(options: Options) -> None:
+    """Take away what an earlier training left."""
     shutil.rmtree(options.work / "storage" / "output", ignore_errors=True)
 
 
@@ -132,8 +133,12 @@ def _rows(unit: str, bare: Measure, runner: Measure, most: float | None = None) 
     yield Row(NAME, "llamafactory-cli train", bare, unit=unit, ours=runner.cpu, remark="the same settings")
 
 
-def train(command: Sequence[str | Path], options: Options, lines: int, *, kill: bool = False) -> Training:
+def train(
+    command: Sequence[str | Path], options: Options, lines: int, *, kill: bool = False, mlflow: str | None = None
+) -> Training:
     """Train and watch the log; with `kill` the process is killed at the last of the lines.
+
+    mlflow: address of the server; None for a database of its own.
 
     Raises:
         BenchError: it failed, or printed another number of lines.
@@ -141,7 +146,11 @@ def train(command: Sequence[str | Path], options: Options, lines: int, *, kill: 
     with (options.work / "log").open("wb") as log:
         started = time.monotonic()
         child = subprocess.Popen(
-            [str(part) for part in command], cwd=ROOT, env=environment(options), stdout=subprocess.PIPE, stderr=log
+            [str(part) for part in command],
+            cwd=ROOT,
+            env={**environment(options), **({"MLFLOW_TRACKING_URI": mlflow} if mlflow else {})},
+            stdout=subprocess.PIPE,
+            stderr=log,
         )
         assert child.stdout is not None
         marks: list[Mark] = []

@@ -13,6 +13,7 @@ from tools.formats.lock import Lock
 from tools.formats.model import File
 
 GIB = 2**30
+_PART_OF_PLANNED = 0.97  # drivers keep some of the memory for themselves, ECC too
 
 
 def check(paths: Paths) -> None:
@@ -89,6 +90,18 @@ def gpus(lock: Lock) -> None:
         raise Retry(
             f"{len(found)} GPUs are visible; allowed: {asked}, as resources.gpus asks",
             "check the node's driver and its nvidia.com/gpu resource; a run without a GPU has resources.gpus: 0",
+        )
+    planned = lock.run.resources.gpu_memory_gib
+    least = min(each.total for each in found)
+    if planned is not None and least < _PART_OF_PLANNED * planned * GIB:
+        raise Retry(
+            f"a GPU of this node has {least / GIB:.1f} GiB of memory; allowed: {planned:.1f} GiB, as the environment's GPU type has, "
+            "by which the run was planned",
+            f"put the right nodes into node_selector of environments/{lock.run.environment}.yaml, or name the GPU type that they "
+            "have there (catalog/gpus.yaml)",
+            code="no-gpu",
+            measured_bytes=least,
+            planned_bytes=round(planned * GIB),
         )
     weights = sizes.weight_bytes(lock)
     if weights > found[0].total:

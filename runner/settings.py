@@ -1,4 +1,7 @@
-"""How patient the runner is: variables of the container's environment (name, default, least), fit for large models."""
+"""How patient the runner is: variables of the container (name, default, least), fit for large models.
+
+`patience` in environments/<env>.yaml sets them.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,7 @@ def seconds(setting: tuple[str, float, float]) -> float:
         value = -1.0
     if not least <= value < float("inf"):
         raise BadSpec(
-            f"{name} is {text!r}; allowed: a number of seconds, {least:.0f} or more", f"mend {name} in the Job's `env`"
+            f"{name} is {text!r}; allowed: a number of seconds, {least:.0f} or more",
+            f"mend `patience` in environments/<env>.yaml, which sets {name}",
         )
     return value

@@ -1,12 +1,13 @@
 """When did the run last get anywhere? One that hangs is reported, and after a limit ended with all stacks in the log.
 
 Whoever gets on calls `WATCH.beat`. A thread compares the last beat with the limit; it touches no storage, since a hung mount is one
-of the things that it is to notice. Were it held up itself, by native code that keeps Python's lock, then a timer of the
-interpreter's own (`faulthandler`, a thread without that lock) writes the stacks and ends the process with 1.
+of the things that it is to notice. Were it held up itself, by native code that keeps Python's lock, then `_Rescue` does its
+work without that lock.
 """
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import os
 import sys
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from runner.alarm import Alarm
 from runner.events import emit
 from runner.exits import Retry, RunnerError
 
@@ -23,6 +25,7 @@ REPORTED = 6  # the first report comes at a sixth of the limit
 POLL = 5.0
 STDERR = 2  # not sys.stderr: a test or a library may have put something without a descriptor there
 LAST_WORDS = 10.0  # seconds for failure.json, which may lie on the very mount that hangs
+_MOST_COMMAND = 2**15  # bytes: a path and a few sentences
 
 
 class Watch:
@@ -59,27 +62,35 @@ class Watch:
         return seconds if self.doing in ("step", "evaluation", "storage") else LONG * seconds
 
     @contextmanager
-    def guarding(self, seconds: float, end: Callable[[RunnerError], None]) -> Iterator[None]:
-        """Watch while this is open; `end` is called in another thread, once, and is not expected to return."""
+    def guarding(
+        self, seconds: float, end: Callable[[RunnerError], None], words: Callable[[RunnerError], str | None]
+    ) -> Iterator[None]:
+        """Watch while this is open.
+
+        seconds: how long a step may take. end: called in another thread, once, and not expected to return. words: the shell's
+        command that reports a failure for this process where it cannot; None where somebody else reports.
+        """
         self.beat("starting")
         over = threading.Event()
-        _arm(seconds)
-        thread = threading.Thread(target=self._watch, args=(seconds, end, over), name="stall", daemon=True)
+        rescue = _Rescue(self, seconds, words)
+        rescue.put_off()
+        thread = threading.Thread(target=self._watch, args=(seconds, end, over, rescue), name="stall", daemon=True)
         thread.start()
         try:
             yield
         finally:
             over.set()
             thread.join()
-            faulthandler.cancel_dump_traceback_later()
+            rescue.close()
 
-    def _watch(self, seconds: float, end: Callable[[RunnerError], None], over: threading.Event) -> None:
+    def _watch(
+        self, seconds: float, end: Callable[[RunnerError], None], over: threading.Event, rescue: _Rescue
+    ) -> None:
         reported = 0.0
         while not over.wait(min(POLL, seconds / REPORTED / 2)):
-            _arm(seconds)
+            rescue.put_off()
             still, limit = self.seconds_since_beat, self.limit(seconds)
             if still >= limit:
-                faulthandler.cancel_dump_traceback_later()
                 faulthandler.dump_traceback(all_threads=True, file=STDERR)
                 end(stalled(self, still, limit))
                 return
@@ -90,9 +101,35 @@ class Watch:
                 emit("stall", seconds=round(still, 1), doing=self.doing, step=self.step, limit=limit)
 
 
-def _arm(seconds: float) -> None:
-    """Wind up the interpreter's own timer again; it runs out only when the watching thread cannot run."""
-    faulthandler.dump_traceback_later(LONG * seconds + POLL, exit=True, file=STDERR)
+class _Rescue:
+    """What is left when native code keeps Python's lock, so that no thread of Python's runs.
+
+    Three timers that need no lock, and that the watching thread puts off as long as it can: `faulthandler` writes the stacks,
+    a program of its own reports the failure, and the process ends with 75.
+    """
+
+    def __init__(self, watch: Watch, seconds: float, words: Callable[[RunnerError], str | None]) -> None:
+        self._watch = watch
+        self._limit = LONG * seconds
+        self._words = words
+        self._command = ctypes.create_string_buffer(_MOST_COMMAND)
+        self._report = Alarm("system", ctypes.addressof(self._command))
+        self._end = Alarm("_exit", Retry.exit_code)
+
+    def put_off(self) -> None:
+        """Wind all three up again."""
+        patience = self._limit + POLL
+        failure = stalled(self._watch, patience, self._limit)
+        self._command.value = (self._words(failure) or ":").encode()
+        faulthandler.dump_traceback_later(patience, file=STDERR)
+        self._report.wind(patience + 1)
+        self._end.wind(patience + 1 + LAST_WORDS)
+
+    def close(self) -> None:
+        """Leave the process to itself."""
+        faulthandler.cancel_dump_traceback_later()
+        self._report.close()
+        self._end.close()
 
 
 def stalled(watch: Watch, still: float, limit: float) -> Retry:
@@ -101,7 +138,7 @@ def stalled(watch: Watch, still: float, limit: float) -> Retry:
     return Retry(
         f"nothing has happened for {still:.0f} s ({watch.doing}, {after}); allowed: {limit:.0f} s",
         "it is started again from its last checkpoint; the stacks above show what hung (a mount, a collective, a device); "
-        "RUNNER_STALL_SECONDS sets the limit",
+        "`patience.stall_seconds` of the environment sets the limit",
         code="stalled",
     )
 

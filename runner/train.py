@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from runner import checkpoints, completion, failures, lease, prechecks, result, saving, tracking
+from runner import checkpoints, completion, failures, lastwords, lease, prechecks, result, saving, tracking
 from runner.budget import Budget
 from runner.events import emit, message
 from runner.exits import DONE, Mismatch, RunnerError, Stopped, TimeLimit
+from runner.probe.decide import decide, step_down
 from runner.provenance import tags
 from runner.ranks import supervisor, world
 from runner.sender import Sender
@@ -35,13 +36,15 @@ def run(paths: Paths, tell: Tell = failures.report) -> int:
     sigterm = Sigterm()
     ours = _Ours(paths, tell)
     try:
-        with sigterm.installed(), WATCH.guarding(seconds(STALL), ours.end):
+        with sigterm.installed(), WATCH.guarding(seconds(STALL), ours.end, ours.words):
             if not _finished(paths):
                 _hold(paths, sigterm, ours)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - each ends in an exit code and a message
         failure = stopped(ours.last) if isinstance(error, Termination) else failures.explain(error, paths)
+        if ours.folder is not None:
+            failure = step_down(paths, failure)
         tell(failure, error, ours.folder)
         return failure.exit_code
     return DONE
@@ -63,6 +66,10 @@ class _Ours:
     def end(self, failure: RunnerError) -> None:
         """End the process from a thread that watches it."""
         leave(failure, lambda: self._tell(failure, failure, self.folder))
+
+    def words(self, failure: RunnerError) -> str | None:
+        """The command that tells of the failure where this process is stuck; of a rank its supervisor tells."""
+        return None if world.is_worker() else lastwords.command(failure, self.folder)
 
 
 def _hold(paths: Paths, sigterm: Sigterm, ours: _Ours) -> None:
@@ -126,6 +133,7 @@ def _train(paths: Paths, sigterm: Sigterm, held: lease.Lease) -> None:
 
 def _learn(paths: Paths, resume: Path | None, sender: Sender, keeper: saving.Keeper) -> None:
     with scratch_folder() as scratch:
+        decide(paths, scratch, keeper.spool)
         from runner import trainer
 
         trainer.prepare(scratch)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from runner import tokenised
+from runner.probe import choice
 from runner.ranks import world
 from runner.signals import Sigterm
 from runner.storage import Paths
@@ -15,15 +18,19 @@ if TYPE_CHECKING:  # it imports torch
     from runner.callback import RunCallback
 
 
-# What `accelerate launch` would set for the preset of tools/sharding.py: LLaMA Factory and transformers ask for it when they
-# load the weights, before the trainer has read the preset. The full state dict is what the merge and a resumed run read.
-SHARDING = {
-    "ACCELERATE_USE_FSDP": "true",
-    "FSDP_VERSION": "1",
-    "FSDP_CPU_RAM_EFFICIENT_LOADING": "true",
-    "FSDP_SYNC_MODULE_STATES": "true",
-    "FSDP_STATE_DICT_TYPE": "FULL_STATE_DICT",
-}
+def sharding(preset: Mapping[str, Any]) -> dict[str, str]:
+    """What `accelerate launch` would set for the `fsdp_config` of tools/sharding.py.
+
+    LLaMA Factory and transformers ask for it when they load the weights, before the trainer has read the preset. The full state
+    dict is what the merge and a resumed run read.
+    """
+    return {
+        "ACCELERATE_USE_FSDP": "true",
+        "FSDP_VERSION": str(preset["version"]),
+        "FSDP_CPU_RAM_EFFICIENT_LOADING": str(preset["cpu_ram_efficient_loading"]).lower(),
+        "FSDP_SYNC_MODULE_STATES": str(preset["sync_module_states"]).lower(),
+        "FSDP_STATE_DICT_TYPE": "FULL_STATE_DICT",
+    }
 
 
 def surroundings(scratch: Path) -> dict[str, str]:
@@ -41,13 +48,14 @@ def surroundings(scratch: Path) -> dict[str, str]:
 
 
 def arguments(paths: Paths, scratch: Path, resume: Path | None) -> dict[str, Any]:
-    """LLaMA Factory's arguments: the lock's settings, then everything that the platform owns."""
+    """LLaMA Factory's arguments: the lock's settings, what the probe chose, then everything that the platform owns."""
     lock = paths.lock
     return {
         "disable_tqdm": True,
         # Counts what the model really reads; costs one sum a batch.
         "include_num_input_tokens_seen": "non_padding",
         **lock.run.settings,
+        **choice.settings(paths),
         "model_name_or_path": str(paths.base_model),
         "dataset": ",".join(dataset.name for dataset in lock.run.datasets),
         "dataset_dir": str(scratch),
@@ -88,7 +96,7 @@ def train(paths: Paths, scratch: Path, resume: Path | None, callback: RunCallbac
     temporary.write_text(json.dumps(dataset_info(paths)), encoding="utf-8")
     temporary.replace(scratch / "dataset_info.json")
     if paths.lock.run.settings.get("fsdp"):
-        os.environ.update(SHARDING)
+        os.environ.update(sharding(paths.lock.run.settings["fsdp_config"]))
     callbacks: list[Any] = [] if callback is None else [callback]
     if world.is_worker():
         from runner.ranks.together import join
@@ -98,9 +106,11 @@ def train(paths: Paths, scratch: Path, resume: Path | None, callback: RunCallbac
 
     from runner.float32 import Float32OnCpu
     from runner.guard import Guard
+    from runner.keeping import KeepTokenised
 
-    guard = Guard(paths.lock.run.settings["stage"])
-    run_exp(arguments(paths, scratch, resume), callbacks=[*callbacks, guard, Float32OnCpu()])
+    guard, rows = Guard(paths.lock.run.settings["stage"]), tokenised.cache(paths, scratch)
+    together = [*callbacks, guard, Float32OnCpu(), KeepTokenised(paths, rows)]
+    run_exp({**arguments(paths, scratch, resume), **tokenised.settings(rows)}, callbacks=together)
 
 
 def prepare(scratch: Path) -> None:

@@ -36,6 +36,7 @@ from tools.repository import Repository
 from tools.rules.subject import Subject
 from tools.tuning import speed
 from tools.tuning.choose import choose
+from tools.tuning.probing import probe_of
 
 CHECKPOINTS_PER_RUN = 5
 MAX_SAVE_STEPS = 500
@@ -106,6 +107,7 @@ def _run(subject: Subject) -> LockedRun:
             as_written={key: written for key, (written, _) in sorted(choice.changes.items())},
             expected_gain=choice.gain,
             reasons=list(choice.reasons),
+            probe=probe_of(experiment, settings, choice.seconds),
         )
     return LockedRun(
         tenant=subject.tenant_name,
@@ -128,11 +130,13 @@ def _run(subject: Subject) -> LockedRun:
             gpus=experiment.resources.gpus,
             nodes=experiment.resources.nodes,
             time_limit_seconds=seconds(experiment.resources.time_limit),
+            gpu_memory_gib=gpu.memory_gib if gpu is not None and experiment.resources.gpus else None,
         ),
         uid=tenant.uid,
         gid=tenant.gid,
         evaluation=_evaluation(subject),
         performance=performance,
+        patience=environment.patience,
     )
 
 

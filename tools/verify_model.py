@@ -17,12 +17,12 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.signer import SSlibKey
 
 from runner.card import bom, provenance, readme
-from runner.card.signing import opened, signed_by
 from runner.certify import certificate
 from runner.certify.certificate import Certificate
 from runner.hashing import fault, sha256_of
 from runner.publication import NAME, Publication
 from runner.records import Damaged, Record, read
+from tools.dsse import opened, signed_by
 from tools.findings import compose, quote
 
 T = TypeVar("T", bound=Record)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from runner.card import bom, provenance, readme, signing
+from runner.card import bom, provenance, readme
 from runner.card.facts import Facts
-from runner.card.signing import Signer
 from runner.certify.certificate import Certificate
 from runner.completion import Completion
 from runner.exits import Retry
 from runner.hashing import names_in, record, write_json
 from runner.publication import NAME as PUBLICATION
+from tools import dsse
+from tools.dsse import Signer
 from tools.formats.lock import Lock
 
 KEY = "MODEL_SIGNING_KEY"  # file with the private key; the Secret's in a cluster
@@ -28,7 +29,7 @@ def signer(lock: Lock) -> Signer | None:
     remedy = f"put the private key (PEM, ed25519) into the Secret model-signing as key.pem, or name its file in {KEY}"
     if file and Path(file).is_file():
         try:
-            return signing.load(Path(file))
+            return dsse.load(Path(file))
         except ValueError as error:
             raise Retry(f"{file}: {error}", remedy) from error
     if lock.run.publish is not None and lock.run.publish.signed:
@@ -45,4 +46,4 @@ def describe(lock: Lock, proof: Completion, made: Certificate, model: Path, sign
     others = [name for name in names_in(model) if name not in known and name not in (provenance.NAME, PUBLICATION)]
     subjects = known | {name: file.sha256 for name, file in record(model, others).items()}
     statement = provenance.statement(facts, subjects)
-    write_json(model / provenance.NAME, signing.envelope(statement, provenance.PAYLOAD_TYPE, signed_by))
+    write_json(model / provenance.NAME, dsse.envelope(statement, provenance.PAYLOAD_TYPE, signed_by))

@@ -30,8 +30,8 @@ _OTHERS: tuple[Literal["base", "champion"], ...] = ("base", "champion")
 
 
 def folder(paths: Paths) -> Path:
-    """Where predictions and the verdict lie."""
-    return paths.storage / "output" / "evaluation" / paths.lock.run_id
+    """Where predictions and the verdict lie: outside of `output`, so that no training pod can write them."""
+    return paths.storage / "evaluation" / paths.lock.run_id
 
 
 def evaluate(paths: Paths, mlflow: Any, *, again: bool = False) -> Evaluation | None:

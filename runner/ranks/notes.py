@@ -13,6 +13,7 @@ from typing import Any
 from runner.events import finite
 from runner.exits import Retry, RunnerError, Stopped
 from runner.hashing import write_json
+from tools.causes import CAUSES
 
 _NAME = re.compile(r"^rank-([0-9]+)\.json$")
 # What torch says when another rank is gone: gloo, NCCL, the store.
@@ -92,6 +93,8 @@ def _without_note(rank: int, code: int) -> RunnerError:
             f"rank {rank} was killed by {name}; the last checkpoint is on the storage",
             "start the same run again: it resumes by itself; if SIGKILL comes again, the pod needs more memory",
         )
+    if code == Retry.exit_code:  # as runner.stall ends a process whose native code keeps Python's lock
+        return Retry(f"rank {rank} stood still; its stacks are above", CAUSES["stalled"].remedy, code="stalled")
     return RunnerError(f"rank {rank} ended with exit code {code} and no reason", "read its output above")
 
 

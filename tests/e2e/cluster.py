@@ -33,6 +33,9 @@ _KINDS = {
     "NetworkPolicy": "networking.k8s.io/v1",
     "Workload": "kueue.x-k8s.io/v1beta1",
     "ClusterQueue": "kueue.x-k8s.io/v1beta1",
+    "Deployment": "apps/v1",
+    "HTTPRoute": "gateway.networking.k8s.io/v1",
+    "CustomResourceDefinition": "apiextensions.k8s.io/v1",
 }
 
 

@@ -107,7 +107,7 @@ def _environment(platform: Path, images: Images, mlflow: MLflow) -> None:
 def _volumes(cluster: Cluster, folder: Path) -> Path:
     """The folders of docs/install.md with base model and data in them, and their volumes; returns the tenant's."""
     storage, models = folder / "tenants" / TENANT, folder / "base-models"
-    for name in ("", "data", "data/training-datasets", "output", "models", "models/merged-model"):
+    for name in ("", "data", "data/training-datasets", "output", "evaluation", "models", "models/merged-model"):
         (storage / name).mkdir(parents=True, exist_ok=True)
         os.chown(storage / name, UID, GID)
         (storage / name).chmod(0o770)

@@ -66,6 +66,11 @@ class Repository:
         """What Argo CD calls the repository."""
         return self.bare.as_uri()
 
+    @property
+    def key_id(self) -> str:
+        """The key that its commits are signed with, as Argo CD names it."""
+        return self._key.key_id
+
     def add(self, source: Path, target: str) -> None:
         """Copy a file or folder to a path of the next commit."""
         to = self.work / target

@@ -1,6 +1,7 @@
 """Runs in the queue of a real Kueue: admitted, waiting, first by priority, lent a GPU and sent back, under a real Argo CD.
 
 Two tenants with two GPUs each; team A may borrow one more. A control plane of its own, as Kueue changes every Job of a cluster.
+JobSet's controller is there too: all nodes of a run are one workload of the queue.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ruamel.yaml import YAML
 
 from tests.e2e import argocd as argo
 from tests.e2e import control_plane, kueue, platform_tree, pods
+from tests.e2e import jobset as jobset_controller
 from tests.e2e.argocd import ArgoCD
 from tests.e2e.binaries import Cache
 from tests.e2e.cluster import Cluster, Manifest, has
@@ -47,6 +49,7 @@ def site(built: Cache, key: SigningKey, tmp_path_factory: pytest.TempPathFactory
     folder = tmp_path_factory.mktemp("kueue")
     with Programs(folder / "log") as programs:
         cluster = control_plane.start(built, folder / "control-plane", programs).cluster
+        jobset_controller.start(built, cluster, folder / "jobset", programs)
         queue = kueue.start(built, cluster, folder / "kueue", programs)
         with argo.running(built, cluster, folder / "argocd", programs, {key.key_id: key.public}) as argocd:
             repository = Repository(folder, key)
@@ -88,19 +91,20 @@ def _active(cluster: Cluster, name: str) -> bool:
 
 @pytest.fixture
 def run(site: Site) -> Iterator[Run]:
-    """Commit a run of a tenant with so many GPUs; afterwards it is cancelled."""
+    """Commit a run of a tenant with so many GPUs a node; afterwards it is cancelled."""
     made: list[Experiment] = []
 
-    def run(name: str, gpus: int, tenant: str = "team-a", priority: str = "normal") -> Experiment:
+    def run(name: str, gpus: int, tenant: str = "team-a", priority: str = "normal", nodes: int = 1) -> Experiment:
         experiment = Experiment(site.cluster, site.argocd, site.repository, tenant, name)
         file = platform_tree.add_experiment(site.repository.work, tenant, name)
         text = re.sub(r"gpus: 0 .*", f"gpus: {gpus}", file.read_text(encoding="utf-8"))
+        text = re.sub(r"nodes: 1\b", f"nodes: {nodes}", text)
         file.write_text(f"{text}priority: {priority}\n", encoding="utf-8")
         platform_tree.expand(site.repository.work, str(file))
         experiment.run_id, experiment.attempt = platform_tree.locked(site.repository.work, tenant, name)
         experiment.push(f"{experiment.application}: authorize")
-        experiment.started(experiment.training)
         made.append(experiment)
+        wait_for(lambda: _training(experiment), f"the training of {name}", programs=[site.argocd.controller])
         return experiment
 
     yield run
@@ -114,8 +118,16 @@ def _admitted(experiment: Experiment) -> Manifest:
     return pods.run(experiment.cluster, experiment.namespace, experiment.training)
 
 
+def _training(experiment: Experiment) -> Manifest | None:
+    """Its training Job, or on several nodes its JobSet, as the cluster has it now."""
+    gang = experiment.cluster.get("JobSet", experiment.training, experiment.namespace)
+    return gang or experiment.job(experiment.training)
+
+
 def _waits(experiment: Experiment) -> bool:
-    return bool(experiment.started(experiment.training)["spec"].get("suspend"))
+    training = _training(experiment)
+    assert training is not None
+    return bool(training["spec"].get("suspend"))
 
 
 def test_admitted_run_keeps_its_place_and_argocd_is_quiet(site: Site, run: Run) -> None:
@@ -180,6 +192,46 @@ def test_idle_gpus_are_lent_and_come_back(run: Run) -> None:
     _admitted(owner)
     wait_for(lambda: _waits(lent), "the end of the loan")
     assert not _waits(own)
+
+
+def test_all_nodes_of_a_run_wait_and_start_together(site: Site, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """One workload of two pods: with one GPU to be had neither starts, with two both do, and it is trained and published."""
+    alone = run("alone", 2)
+    _admitted(alone)
+    wait_for(partial(_counts_jobsets, site), "a quota that knows how many JobSets there are")
+    gang = run("gang", 1, nodes=2)
+    wait_for(lambda: "insufficient unused quota" in _status(site, gang, capsys)["reason"], "Kueue's reason")
+    assert _status(site, gang, capsys)["phase"] == "queued"
+    holds(lambda: _waits(gang) and not _ranks(gang), "no pod of a gang that has room for one")
+    (workload,) = [
+        each
+        for each in site.cluster.list("Workload", gang.namespace)
+        if each["metadata"]["ownerReferences"][0]["name"] == gang.training
+    ]
+    assert [(each["name"], each["count"]) for each in workload["spec"]["podSets"]] == [("node", 2)]
+
+    alone.finished()
+    ranks = wait_for(lambda: found if len(found := _ranks(gang)) == 2 else [], "both pods")
+    assert {pod["spec"]["nodeSelector"]["nvidia.com/gpu"] for pod in ranks} == {"true"}
+    pods.start(site.cluster, *ranks)
+    site.argocd.refresh(gang.application, hard=True)
+    assert site.argocd.differing(gang.application) == []
+    for pod in ranks:
+        pods.end(site.cluster, pod)
+    wait_for(lambda: has(_training(gang), "Completed"), "the JobSet's completion")
+    gang.completed(gang.publishing)
+    gang.reaches("Succeeded")
+
+
+def _ranks(experiment: Experiment) -> list[Manifest]:
+    """Pods of a run on several nodes."""
+    return pods.of(experiment.cluster, experiment.namespace, f"{experiment.training}-node-0")
+
+
+def _counts_jobsets(site: Site) -> bool:
+    """Whether the tenant's quota counts them already; before that nobody may make one."""
+    quotas = site.cluster.list("ResourceQuota", "team-a-training")
+    return any("count/jobsets.jobset.x-k8s.io" in (quota["status"].get("used") or {}) for quota in quotas)
 
 
 def _status(site: Site, experiment: Experiment, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from runner import merge
 from runner.certify import certificate, probe
 from runner.certify.certificate import Certificate, Change
 from runner.exits import Mismatch
+from tests.platform_copy import ROOT
 from tests.runs import write_model
 
 pytestmark = pytest.mark.heavy
@@ -51,6 +53,27 @@ def reasons(base: Path, adapter: Path, out: Path) -> list[str]:
         changes={"any": Change(kind="lora", elements=1, changed=1, norm=1.0)},
     )  # fmt: skip
     return certificate.faults(made)
+
+
+def test_the_decision_states_the_figures_that_are_used() -> None:
+    """ADR 044 gives the tolerances in units of each type's roundoff; they are the probe's."""
+    text = (ROOT / "docs/adr/044-a-merge-is-certified-against-peft.md").read_text()
+    powers = re.search(r"u \(2\^-(\d+) bfloat16, 2\^-(\d+) float16, 2\^-(\d+) float32\)", text)
+    figures = re.search(r"(\d+) u, at least (1e-\d+)", text)
+    lead = re.search(r"leads by (\d+) tolerances", text)
+    cancelled = re.search(r"2\^-(\d+) of the tensor's largest", text)
+    assert powers
+    assert figures
+    assert lead
+    assert cancelled
+    types = (torch.bfloat16, torch.float16, torch.float32)
+    stated = {
+        dtype: max(int(figures[1]) * 2.0 ** -int(power), float(figures[2]))
+        for dtype, power in zip(types, powers.groups(), strict=True)
+    }
+    assert stated == probe.TOLERANCE
+    assert [2 * 2.0 ** -int(power) for power in powers.groups()] == [torch.finfo(dtype).eps for dtype in types]
+    assert (int(lead[1]), 2.0 ** -int(cancelled[1])) == (probe.DECIDED, probe.CANCELLED)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ci.build import INPUTS, main
+from ci.build import IMAGES, main
 from tests.image_registry import Registry, registry
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,8 +48,10 @@ def pushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry
     if not SYFT.is_dir():
         subprocess.run(["make", "setup-sbom"], cwd=ROOT, check=True)
     root = tmp_path / "platform"
-    files = {path if "." in path or path == "Dockerfile" else f"{path}/a.py": f"{path}\n" for path in INPUTS}
-    files |= {"Dockerfile": DOCKERFILE, ".dockerignore": ".git\n", "status": PACKAGE, "os-release": "ID=debian\n"}
+    inputs = {*IMAGES["runner"].inputs, *IMAGES["bot"].inputs}
+    files = {path if "." in path or path == "Dockerfile" else f"{path}/a.py": f"{path}\n" for path in inputs}
+    files |= {"Dockerfile": DOCKERFILE, ".dockerignore": ".git\n", "bot.Dockerfile.dockerignore": "runner\n"}
+    files |= {"bot.Dockerfile": DOCKERFILE.replace("runner", "tools"), "status": PACKAGE, "os-release": "ID=debian\n"}
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
@@ -113,3 +115,18 @@ def test_a_build_that_fails_says_which_program(
     assert "`buildah bud` ended with" in capsys.readouterr().err
     assert pushed.pushed == {}
     assert not (tmp_path / "image.json").exists()
+
+
+def test_the_bots_image_is_built_the_same_way(
+    pushed: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From its own Dockerfile and with its own pins; the parts and the origin are reported too."""
+    monkeypatch.setenv("IMAGE", f"{pushed.host}/ml/ft-bot")
+    assert main(["--reports", str(tmp_path), "--image", "bot"]) == 0
+    image = str(facts(tmp_path)["image"])
+    assert ("ml/ft-bot", image.rpartition("@")[2]) in pushed.pushed
+    origin = json.loads((tmp_path / "image.provenance.json").read_text())
+    made_of = [each["uri"] for each in origin["predicate"]["buildDefinition"]["resolvedDependencies"]]
+    assert made_of[1:] == ["file:requirements/bootstrap.txt", "file:requirements/bot.txt"]
+    assert json.loads((tmp_path / "image.sbom.json").read_text())["bomFormat"] == "CycloneDX"
+    assert (tmp_path / "image.env").read_text() == f"BOT_IMAGE_REFERENCE={image}\n"

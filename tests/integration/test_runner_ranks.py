@@ -25,12 +25,16 @@ from runner.checkpoints import Manifest
 from runner.hashing import record
 from runner.storage import Paths
 from tests.runs import make_lock, make_paths, write_lock
+from tools.sharding import PRESET
 
 pytestmark = [
     pytest.mark.heavy,
     pytest.mark.skipif(find_spec("llamafactory") is None, reason="needs the runner's environment"),
 ]
 STEPS = 8
+# The platform's preset but for its two settings that accelerate refuses without a GPU: how the weights get there at the start.
+ON_CPUS = {**PRESET["fsdp_config"], "cpu_ram_efficient_loading": False, "sync_module_states": False}
+SHARDING_ON_CPUS = str(Path(__file__).resolve().parent.parent / "faults" / "cpu_sharding")
 Act = Callable[["Training"], None]
 
 
@@ -153,6 +157,38 @@ def test_two_nodes_train_as_two_ranks_of_one(undisturbed: tuple[Paths, Training]
     assert (first.end(), second.end()) == (0, 0), first.output + second.output
     assert not second.named("progress") + second.named("finish") + second.named("checkpoint")
     assert adapter(paths).read_bytes() == adapter(undisturbed[0]).read_bytes()
+
+
+def test_a_sharded_run_learns_the_same_and_resumes(tmp_path: Path) -> None:
+    """FSDP for real: each rank keeps its part, and a whole, sealed checkpoint takes a killed gang to the end of a full training."""
+    import torch
+    from safetensors.torch import load_file
+
+    def sharded(name: str, **preset: Any) -> tuple[Paths, Path]:
+        (tmp_path / name).mkdir()
+        settings = {"finetuning_type": "full", "save_steps": 4, **preset}
+        return two(tmp_path / name, settings=settings, publish=None), tmp_path / name
+
+    paths, root = sharded("sharded", **{**PRESET, "fsdp_config": ON_CPUS})
+    killed = Training(root, paths, PYTHONPATH=SHARDING_ON_CPUS)
+    assert killed.end(("progress", 6), lambda training: training.rank(1).kill()) == 75, killed.output
+    manifest = json.loads((paths.checkpoints / "checkpoint-4" / "manifest.json").read_text(encoding="utf-8"))
+    assert {"pytorch_model_fsdp.bin", "optimizer.bin"} <= manifest["files"].keys()  # what only FSDP writes
+    resumed = Training(root, paths, PYTHONPATH=SHARDING_ON_CPUS)
+    assert resumed.end() == 0, resumed.output
+    assert resumed.named("start")[0]["step"] == 4
+
+    plain, root = sharded("plain")
+    whole = Training(root, plain)
+    assert whole.end() == 0, whole.output
+    expected, found = (load_file(adapter(each).with_name("model.safetensors")) for each in (plain, paths))
+    base = load_file(paths.base_model / "model.safetensors")
+    assert torch.equal(found.pop("lm_head.weight"), found["model.embed_tokens.weight"])  # a sharded run writes both
+    for name, start in base.items():
+        # Adam's first steps are as long for a gradient that is nothing but rounding, so single numbers may differ.
+        assert (found[name] - expected[name]).norm() < 0.02 * (expected[name] - start).norm(), name
+    norms = [[event["grad_norm"] for event in each.named("progress")] for each in (whole, resumed)]
+    assert norms[1] == pytest.approx(norms[0][4:], rel=1e-3)  # of all weights, not of a rank's part
 
 
 @pytest.mark.parametrize("code", [3, 5])

@@ -10,13 +10,18 @@ from tools.cluster.doctor.tenants import KEYS
 from tools.expand import base, patches, sizing
 
 BASES = ROOT / "base" / "training"
-VERSIONS = sorted(path.name for path in BASES.iterdir() if path.is_dir())
+RELEASED = [
+    f"{bases}/{folder.name}"
+    for bases in (base.TRAINING, base.SERVING)
+    for folder in sorted((ROOT / bases).iterdir())
+    if folder.is_dir()
+]
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_a_released_base_is_as_it_was(version: str) -> None:
+@pytest.mark.parametrize("released", RELEASED)
+def test_a_released_base_is_as_it_was(released: str) -> None:
     """Overlays are locked to it: make the next version (cp -r) instead of editing this one."""
-    assert base.check(ROOT, version) == []
+    assert base.check(ROOT, released) == []
 
 
 def test_what_patches_leave_out_is_what_the_base_says() -> None:
@@ -45,15 +50,16 @@ def test_every_base_file_begins_with_what_it_is_and_how_to_check_it(file: Path) 
     assert any("ft render" in line for line in head)
 
 
-def test_the_training_job_cannot_write_published_models() -> None:
-    """Only the publish Job mounts models/merged-model."""
-    text = (BASES / "v1/job.yaml").read_text()
-    paths = [
-        mount["mountPath"]
-        for mount in yaml.safe_load(text)["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
-    ]
-    assert not any(path.startswith("/storage/models/merged") for path in paths)
-    assert "/storage" not in paths
+@pytest.mark.parametrize("gang", [False, True], ids=["one node", "several nodes"])
+def test_training_cannot_write_what_is_published_or_judges_it(gang: bool) -> None:
+    """Of the tenant's claim, no training pod writes anything but `output`: neither merged models nor evaluations."""
+    document = yaml.safe_load((BASES / ("v1/nodes/jobset.yaml" if gang else "v1/job.yaml")).read_text())
+    job = document["spec"]["replicatedJobs"][0]["template"] if gang else document
+    pod = job["spec"]["template"]["spec"]
+    containers = [*pod["containers"], *pod.get("initContainers", [])]
+    mounts = [mount for container in containers for mount in container["volumeMounts"] if mount["name"] == "storage"]
+    assert [mount["subPath"] for mount in mounts if not mount.get("readOnly")] == ["output"]
+    assert {mount["subPath"] for mount in mounts} == {"data", "output"}
 
 
 @pytest.mark.parametrize("file", ["job.yaml", "publish.yaml"])

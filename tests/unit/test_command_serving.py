@@ -20,6 +20,7 @@ from tools.formats.recall import Recall
 from tools.repository import Repository
 
 DATASET = "team-a/customer-topics"
+SERVER = "base/serving/v1/deployment.yaml"
 
 
 @pytest.fixture
@@ -69,6 +70,8 @@ def test_promote_writes_what_validates_and_expands(root: Path, capsys: pytest.Ca
         (lambda folder: (folder / "route.yaml").unlink(), "expand-missing"),
         (lambda folder: shutil.copytree(folder, folder.parent / "other"), "expand-path"),
         (lambda folder: _edit(folder / "lock.yaml", "model_version: 3", "model_version: 4"), "expand-hash"),
+        (lambda folder: _edit(folder.parents[4] / SERVER, "maxUnavailable: 0", "maxUnavailable: 1"), "expand-base"),
+        (lambda folder: (folder.parents[4] / "base/serving/v1.sha256").unlink(), "expand-base"),
     ],
     ids=[
         "a stray file",
@@ -77,6 +80,8 @@ def test_promote_writes_what_validates_and_expands(root: Path, capsys: pytest.Ca
         "a missing file",
         "another folder",
         "an edited lock",
+        "an edited base",
+        "a base without hashes",
     ],
 )
 def test_a_damaged_overlay_of_a_served_model_is_found(root: Path, damage: object, rule: str) -> None:

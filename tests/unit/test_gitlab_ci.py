@@ -13,13 +13,14 @@ import jsonschema_rs
 import pytest
 import yaml
 
-from ci.build import INPUTS
+from ci.build import IMAGES
 from ci.reports import FILES
 from tools.cli import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 SCHEMA_FOLDER = ROOT / "tests/gitlab-ci/schema"
 TOKENS = re.compile(r"CI_JOB_TOKEN|CI_REGISTRY_(?:USER|PASSWORD)|CI_DEPLOY|\w*(?:SECRET|API_TOKEN|PRIVATE)\w*")
+BUILDS = {"build": "runner", "build-bot": "bot"}
 NOT_JOBS = {"stages", "workflow", "variables", "default"}
 
 
@@ -67,15 +68,17 @@ def test_schema_refuses_a_broken_pipeline(path: Path, schema: jsonschema_rs.Draf
 def test_stages_are_the_platforms_and_each_has_its_job(
     pipeline: dict[str, Any], jobs: dict[str, dict[str, Any]]
 ) -> None:
-    """The stages are validate, build, train and register, and each holds the job of its name."""
+    """The stages are validate, build, train and register, and each holds the job of its name; build the bot's as well."""
     assert pipeline["stages"] == ["validate", "build", "train", "register"]
-    assert {name: job["stage"] for name, job in jobs.items()} == {stage: stage for stage in pipeline["stages"]}
+    own = {stage: stage for stage in pipeline["stages"]}
+    assert {name: job["stage"] for name, job in jobs.items()} == {**own, "build-bot": "build"}
 
 
 def test_no_job_of_a_merge_request_names_a_token(jobs: dict[str, dict[str, Any]]) -> None:
-    """Only build reads credentials, and those are the job's own; no other job mentions a token, a password or a secret."""
-    assert {name for name, job in jobs.items() if TOKENS.search(json.dumps(job))} == {"build"}
-    assert set(TOKENS.findall(json.dumps(jobs["build"]))) == {"CI_REGISTRY_USER", "CI_REGISTRY_PASSWORD"}
+    """Only the builds read credentials, and those are the job's own; no other job mentions a token, a password or a secret."""
+    assert {name for name, job in jobs.items() if TOKENS.search(json.dumps(job))} == set(BUILDS)
+    for name in BUILDS:
+        assert set(TOKENS.findall(json.dumps(jobs[name]))) == {"CI_REGISTRY_USER", "CI_REGISTRY_PASSWORD"}
 
 
 def test_no_job_asks_for_a_secret(pipeline: dict[str, Any], jobs: dict[str, dict[str, Any]]) -> None:
@@ -91,15 +94,27 @@ def test_id_tokens_are_for_the_bot_alone(jobs: dict[str, dict[str, Any]]) -> Non
 
 
 def test_credentials_are_used_on_protected_main_only(jobs: dict[str, dict[str, Any]]) -> None:
-    """Each rule of the build job demands the default branch and that it is protected."""
-    conditions = [rule["if"] for rule in jobs["build"]["rules"]]
-    assert conditions == ['$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH && $CI_COMMIT_REF_PROTECTED == "true"']
+    """Each rule of the build jobs demands the default branch and that it is protected."""
+    for name in BUILDS:
+        conditions = [rule["if"] for rule in jobs[name]["rules"]]
+        assert conditions == ['$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH && $CI_COMMIT_REF_PROTECTED == "true"']
 
 
-def test_the_image_is_built_when_an_input_of_its_tag_changes(jobs: dict[str, dict[str, Any]]) -> None:
-    """The paths that start the build job are those whose content makes the tag."""
-    (rule,) = jobs["build"]["rules"]
-    assert {path.removesuffix("/**/*") for path in rule["changes"]} == set(INPUTS)
+@pytest.mark.parametrize(("name", "image"), BUILDS.items())
+def test_the_image_is_built_when_an_input_of_its_tag_changes(
+    name: str, image: str, jobs: dict[str, dict[str, Any]]
+) -> None:
+    """The paths that start a build job are those whose content makes the tag."""
+    (rule,) = jobs[name]["rules"]
+    assert {path.removesuffix("/**/*") for path in rule["changes"]} == set(IMAGES[image].inputs)
+
+
+def test_the_bots_image_is_built_as_the_runners_is(jobs: dict[str, dict[str, Any]]) -> None:
+    """Everything but what it is made of and its name is the other job's."""
+    assert jobs["build-bot"]["extends"] == "build"
+    assert [line.replace(" --image bot", "") for line in jobs["build-bot"]["script"]] == jobs["build"]["script"]
+    assert set(jobs["build-bot"]) == {"extends", "stage", "rules", "variables", "script"}
+    assert jobs["build-bot"]["variables"] == {"IMAGE": "$CI_REGISTRY_IMAGE/ft-bot"}
 
 
 def test_runs_are_followed_where_there_is_a_bot(jobs: dict[str, dict[str, Any]]) -> None:

@@ -6,6 +6,7 @@ ToolFault
 │   └── ForgeMissing   it is not there, or the token may not see it (404)
 ├── MirrorFault        git failed: no repository behind the URL, a full disk, a missing key
 │   ├── MirrorAway     the repository gave no answer, now
+│   │   └── HeadMissing  it answered, and has not yet what one merge request holds
 │   ├── PushLost       somebody else moved the branch first: fetch, decide again
 │   └── Hostile        a commit holds what the bot refuses to read: too many files, too large
 └── StoreFault         the bot's own store cannot be read or written
@@ -48,6 +49,10 @@ class MirrorFault(ToolFault):
 
 class MirrorAway(MirrorFault):
     """The repository gave no answer: the work is tried again later."""
+
+
+class HeadMissing(MirrorAway):
+    """One merge request's commit is not there yet, or its branch has none; others can be looked at."""
 
 
 class PushLost(MirrorFault):

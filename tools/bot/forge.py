@@ -59,7 +59,7 @@ class Forge:
 
     # --- who and where -------------------------------------------------------------------------------------------------
     def me(self) -> User:
-        """The token's own account; asked once."""
+        """The token's own account; asked once, and not at all after `add_note`, whose answer says it."""
         if self._me is None:
             self._me = translate.user(self.get("/user"))
         return self._me
@@ -144,7 +144,9 @@ class Forge:
     def add_note(self, iid: int, body: str) -> Note:
         """Write a comment. `ForgeAway.maybe_done`: it may be there all the same, look for it before you write again."""
         with self._asking(f"a comment on !{iid}", writes=True):
-            return translate.note(self._notes(iid).create({"body": body}).attributes)
+            made = translate.note(self._notes(iid).create({"body": body}).attributes)
+        self._me = made.author
+        return made
 
     def edit_note(self, iid: int, note_id: int, body: str) -> Note:
         """Replace a comment's text.

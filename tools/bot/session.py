@@ -134,7 +134,7 @@ def _body(answer: requests.Response, end: float) -> bytes:
 def _is_json(content: bytes) -> bool:
     try:
         json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):  # half of it, or brackets without end
         return False
     return True
 

@@ -61,6 +61,10 @@ class Signing(Strict):
     email: Annotated[str, Field(pattern=r"^[^\s@<>]+@[^\s@<>]+$", max_length=200)]
     key: Annotated[Fingerprint, Field(description="Fingerprint of the key that signs, 40 digits, without spaces")]
     gnupghome: Annotated[AbsolutePath, Field(description="GnuPG's folder with the private key, mode 0700")]
+    provenance_key_file: Annotated[
+        AbsolutePath | None,
+        Field(description="Holds the ed25519 key (PEM) that signs where images come from; unsigned when omitted"),
+    ] = None
     trusted: Annotated[
         list[Fingerprint], Field(description="Fingerprints of earlier keys whose commits still count as the bot's")
     ] = []

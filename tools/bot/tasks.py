@@ -7,6 +7,7 @@ makes it run once more afterwards, as what it read may be old by then.
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from tools.bot.store import KEEP_DELIVERIES, Store
@@ -53,11 +54,18 @@ class Tasks:
                 db.execute(_ASK, (kind, key, now))
         return True
 
-    def take(self) -> Task | None:
-        """The next task that is due; nobody else gets it until `done` or `again`."""
+    def take(self, one_of: Collection[str] = ()) -> Task | None:
+        """The next task that is due; nobody else gets it until `done` or `again`.
+
+        one_of: kinds of which only one task may be under way at a time; the others wait, and hold no thread up.
+        """
+        marks = ", ".join("?" * len(one_of))
         with self._store.transaction() as db:
-            query = "SELECT kind, key, asked, tries, due FROM tasks WHERE begun = 0 AND due <= ? ORDER BY due LIMIT 1"
-            row = db.execute(query, (time.time(),)).fetchone()
+            query = f"""SELECT kind, key, asked, tries, due FROM tasks WHERE begun = 0 AND due <= ?
+                        AND (kind NOT IN ({marks}) OR NOT EXISTS (
+                            SELECT 1 FROM tasks WHERE begun = 1 AND kind IN ({marks})))
+                        ORDER BY due LIMIT 1"""  # noqa: S608 - question marks alone
+            row = db.execute(query, (time.time(), *one_of, *one_of)).fetchone()
             if row is None:
                 return None
             db.execute("UPDATE tasks SET begun = 1 WHERE kind = ? AND key = ?", row[:2])

@@ -16,7 +16,7 @@ ACTIONS: dict[str, tuple[str, str]] = {
     "report": ("report", "write or update the comment of merge requests: findings, plan, what approval authorizes"),
     "authorize": ("authorize", "expand and deploy what main holds and its approvers approved"),
     "reconcile": ("upkeep", "make up for missed events: runs not published, cancelled ones still running, outcomes"),
-    "retire": ("upkeep", "remove the overlays of runs that finished longer ago than keep_finished"),
+    "retire": ("upkeep", "remove the overlays of runs that ended longer ago than keep_finished"),
     "serve": ("serve", "listen to GitLab's webhooks and do all of it"),
 }
 

@@ -99,7 +99,7 @@ def _identity(repository: Repository, content: ServingContent, server: object) -
 
 def _stored(repository: Repository, content: ServingContent, storage: Path) -> Iterator[str]:
     """The folder against its records, and those against what was promoted."""
-    from runner.card.signing import public_key
+    from tools.dsse import public_key
     from tools.verify_model import verify
 
     folder = storage / _MERGED / content.model_name / content.served.run_id

@@ -6,6 +6,8 @@ without it the key is looked for in your own gpg keyring and must be one of git.
 `ft verify model FOLDER` verifies published models instead, offline and without the repository if need be: every file against
 publication.json, certificate.json, bom.cdx.json and provenance.intoto.json, and the signature of the latter. --key then gives the
 public key (PEM, ed25519); without it those of `model_signing` in environments/<env>.yaml count.
+`ft verify image [ENVIRONMENT ...] --key FILE` verifies that the bot vouches for the images of environments: where each was built from,
+by provenance/<digest>.intoto.json and the bot's public key (PEM, ed25519).
 Exit code 1: something is not as it should be.
 """
 
@@ -13,7 +15,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
     from tools.verify import Verified
     from tools.verify_model import VerifiedModel
 
-_MODEL = "model"
+_MODEL, _IMAGE = "model", "image"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         metavar="OVERLAY",
         type=Path,
-        help="folders overlays/<env>/<tenant>/<name>; or the word `model` and folders of published models",
+        help="folders overlays/<env>/<tenant>/<name>; or the word `model` and folders of published models; or the "
+        "word `image` and names of environments (all when there is none)",
     )
     parser.add_argument("--all", action="store_true", help="every run's overlay of the repository")
     parser.add_argument(
@@ -51,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
     """Print what was verified; 1 when an overlay or a model has a fault."""
     if args.overlays[:1] == [Path(_MODEL)]:
         return _models(args)
+    if args.overlays[:1] == [Path(_IMAGE)]:
+        return _images(args)
     from tools.signatures import History, keyring
     from tools.verify import Verifier
 
@@ -92,9 +99,29 @@ def _models(args: argparse.Namespace) -> int:
     return int(any(each.faults for each in found))
 
 
+def _images(args: argparse.Namespace) -> int:
+    from tools.image_origin import origin
+
+    repository = Repository.find(args.repo)
+    if not args.key:
+        raise UsageError("whose signature? give --key FILE with the bot's public key (docs/gitlab-setup.md)")
+    known = [name for name in repository.names("environments") if name != "platform"]
+    keys, found = _parsed((f"--key {file}", _key_file(file)) for file in args.key), []
+    for name in [str(each) for each in args.overlays[1:]] or known:
+        environment = repository.environment(name) if name in known else None
+        if environment is None:
+            raise UsageError(f"environments/{name}.yaml is missing or not valid; there are: {', '.join(known)}")
+        found.append(origin(repository, name, environment.image, keys))
+    if args.format == "json":
+        print(json.dumps([{**asdict(each), "ok": not each.fault} for each in found], indent=2))
+    else:
+        good = "{0.environment}: {0.image} built from {0.commit}, signed by {0.signed_by:.16}"
+        print("\n".join(f"{each.environment}: {each.fault}" if each.fault else good.format(each) for each in found))
+    return int(any(each.fault for each in found))
+
+
 def _keys(args: argparse.Namespace, folder: Path) -> tuple[list[SSlibKey], bool]:
     """Public keys that count for a model, and whether it has to be signed."""
-    from runner.card.signing import public_key
     from tools.verify_model import environment_of
 
     texts = [(f"--key {file}", _key_file(file)) for file in args.key]
@@ -111,13 +138,21 @@ def _keys(args: argparse.Namespace, folder: Path) -> tuple[list[SSlibKey], bool]
             if signing
             else []
         )
+    keys = _parsed(texts)
+    return keys, bool(keys)
+
+
+def _parsed(texts: Iterable[tuple[str, bytes]]) -> list[SSlibKey]:
+    """Public keys, each with the place that it stands in."""
+    from tools.dsse import public_key
+
     keys = []
     for place, text in texts:
         try:
             keys.append(public_key(text))
         except ValueError as error:
             raise UsageError(f"{place} holds {error}") from error
-    return keys, bool(keys)
+    return keys
 
 
 def _key_file(file: Path) -> bytes:

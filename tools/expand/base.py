@@ -1,7 +1,8 @@
-"""Released bases stay as they were: each `base/training/v<N>` has a list of hashes beside it.
+"""Released bases stay as they were: each `base/training/v<N>` and `base/serving/v<N>` has a list of hashes beside it.
 
-An overlay names its base and nothing more of it, so an edited base would change runs that are long authorized, and make
-every finished Job OutOfSync. A change is a new folder, `v<N+1>`, to which an environment's `base:` is then moved.
+An overlay names its base and nothing more of it, so an edited base would change runs that are long authorized, make every
+finished Job OutOfSync, and restart every served model. A change is a new folder, `v<N+1>`, to which an environment's `base:`
+(or `serving.base:`) is then moved.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from tools.expand.overlay import BASES
 from tools.findings import Finding, compose
+
+TRAINING, SERVING = "base/training", "base/serving"
 
 
 def listing(folder: Path) -> str:
@@ -23,17 +25,17 @@ def listing(folder: Path) -> str:
     return "".join(f"{row}\n" for row in rows)
 
 
-def check(root: Path, version: str) -> list[Finding]:
-    """Faults of one base: missing, without hashes, or other than its hashes say."""
-    folder, frozen = root / BASES / version, root / BASES / f"{version}.sha256"
-    file = f"{BASES}/{version}.sha256"
+def check(root: Path, base: str) -> list[Finding]:
+    """Faults of one base, for instance `base/training/v1`: missing, without hashes, or other than its hashes say."""
+    bases, _, version = base.rpartition("/")
+    folder, file = root / base, f"{base}.sha256"
     if not (folder / "kustomization.yaml").is_file():
-        return [_finding(file, 1, f"there is no {BASES}/{version}/kustomization.yaml", "put the base back")]
-    if not frozen.is_file():
-        return [_finding(file, 1, f"no hashes of {BASES}/{version}", _how_to_freeze(version))]
-    expected, found = frozen.read_text().splitlines(), listing(folder).splitlines()
-    following = f"v{int(version.removeprefix('v')) + 1}"
-    remedy = f"put it back and make {following} (cp -r {BASES}/{version} {BASES}/{following})"
+        return [_finding(file, 1, f"there is no {base}/kustomization.yaml", "put the base back")]
+    if not (root / file).is_file():
+        return [_finding(file, 1, f"no hashes of {base}", _how_to_freeze(bases, version))]
+    expected, found = (root / file).read_text().splitlines(), listing(folder).splitlines()
+    following = f"{bases}/v{int(version.removeprefix('v')) + 1}"
+    remedy = f"put it back and make {following.rpartition('/')[2]} (cp -r {base} {following})"
     faults = [
         _finding(file, 1 + index, f"{row.split('  ')[-1]} differs from its hash, or is gone", remedy)
         for index, row in enumerate(expected)
@@ -44,8 +46,8 @@ def check(root: Path, version: str) -> list[Finding]:
     return faults + [_finding(file, 1, f"{name} was added to a released base", remedy) for name in added]
 
 
-def _how_to_freeze(version: str) -> str:
-    return f"before its first overlay: cd {BASES} && find {version} -type f | LC_ALL=C sort | xargs sha256sum > {version}.sha256"
+def _how_to_freeze(bases: str, version: str) -> str:
+    return f"before its first overlay: cd {bases} && find {version} -type f | LC_ALL=C sort | xargs sha256sum > {version}.sha256"
 
 
 def _finding(file: str, line: int, found: str, remedy: str) -> Finding:

@@ -36,17 +36,17 @@ def check(repository: Repository, only: Sequence[str] | None = None) -> Result:
     runs = locks.runs(repository) if only is None else [*only]
     for folder in runs:
         findings += _run(repository, folder, bases)
-    for version in sorted(bases):
-        findings += base.check(repository.root, version)
     files = [f"{folder}/{overlay.LOCK_FILE}" for folder in runs]
     if only is None:
-        rest = _rest(repository)
+        rest = _rest(repository, bases)
         files += rest.files
         findings += rest.findings
+    for each in sorted(bases):
+        findings += base.check(repository.root, each)
     return Result(files, sorted(findings))
 
 
-def _rest(repository: Repository) -> Result:
+def _rest(repository: Repository, bases: set[str]) -> Result:
     """Tenants' and the platform's own overlays, and the audit records."""
     findings: list[Finding] = []
     tenants, platforms, records = locks.tenants(repository), locks.platforms(repository), audit.files(repository)
@@ -57,7 +57,7 @@ def _rest(repository: Repository) -> Result:
         findings += _platform(repository, folder)
     served = serving.folders(repository)
     for folder in served:
-        findings += _served(repository, folder)
+        findings += _served(repository, folder, bases)
     for file in records:
         findings += audit.check(repository, file)
     return Result([*(f"{folder}/{tenant.LOCK_FILE}" for folder in [*tenants, *platforms, *served]), *records], findings)
@@ -91,7 +91,7 @@ def _run(repository: Repository, folder: str, bases: set[str]) -> Iterator[Findi
         found = f"the lock belongs to {overlay.folder(lock.run)}"
         yield parsed.document.finding(("run", "name"), "expand-path", found, "each lock in its own folder", _REMEDY)
     else:
-        bases.add(lock.run.base)
+        bases.add(f"{base.TRAINING}/{lock.run.base}")
         yield from _compare(repository, folder, overlay.files(lock))
         yield from _experiment(repository, lock, file)
         yield from audit.accounted(repository, parsed, lock)
@@ -151,10 +151,11 @@ def _platform(repository: Repository, folder: str) -> Iterator[Finding]:
     yield from _administered(repository, folder, PlatformLock, generated)
 
 
-def _served(repository: Repository, folder: str) -> Iterator[Finding]:
+def _served(repository: Repository, folder: str, bases: set[str]) -> Iterator[Finding]:
     faults, lock = serving_check.check(repository, folder)
     yield from faults
     if lock is not None:
+        bases.add(f"{base.SERVING}/{lock.content.base}")
         yield from _compare(repository, folder, serving.files(lock))
 
 

@@ -47,7 +47,7 @@ def training(lock: Lock) -> list[Operation]:
         *_placement(run, pod),
         *_identity(run, pod),
     ]
-    operations += _claims(run, pod)
+    operations += [*_claims(run, pod), *_patience(run, pod)]
     if run.priority != BASE_PRIORITY:
         operations.append(_replace(f"{pod}/priorityClassName", PRIORITY_CLASS.format(run.priority)))
     if run.resources.gpus != 1:
@@ -78,10 +78,12 @@ def publish(lock: Lock) -> list[Operation]:
 
 
 def _evaluation(run: LockedRun, deadline: int) -> Iterator[Operation]:
-    """What scoring needs besides: the held-out data and, where training had GPUs, one of them out of the same queue."""
+    """What scoring needs besides: the held-out data, a folder for the verdict and, where training had GPUs, one out of its queue."""
     runner = f"{_POD}/containers/0"
     data = {"name": "storage", "mountPath": "/storage/data", "subPath": "data", "readOnly": True}
-    yield {"op": "add", "path": f"{runner}/volumeMounts/-", "value": data}
+    verdict = {"name": "storage", "mountPath": "/storage/evaluation", "subPath": "evaluation"}
+    for mount in (data, verdict):
+        yield {"op": "add", "path": f"{runner}/volumeMounts/-", "value": mount}
     if run.resources.gpus:
         for kind in ("requests", "limits"):
             yield {"op": "add", "path": f"{runner}/resources/{kind}/{sizing.GPU.replace('/', '~1')}", "value": "1"}
@@ -134,6 +136,20 @@ def _claims(run: LockedRun, pod: str) -> Iterator[Operation]:
             place = f"{pod}/volumes/{CLAIMS[volume]}"
             yield {"op": "test", "path": f"{place}/name", "value": volume}
             yield _replace(f"{place}/persistentVolumeClaim/claimName", claim)
+
+
+def _patience(run: LockedRun, pod: str) -> Iterator[Operation]:
+    """Variables that runner/settings.py reads."""
+    if run.patience is None:
+        return
+    limits = {
+        "RUNNER_STALL_SECONDS": run.patience.stall_seconds,
+        "RUNNER_STORAGE_WAIT_SECONDS": run.patience.storage_wait_seconds,
+    }
+    for name, seconds in limits.items():
+        if seconds is not None:
+            variable = {"name": name, "value": str(seconds)}
+            yield {"op": "add", "path": f"{pod}/containers/0/env/-", "value": variable}
 
 
 def _queue(run: LockedRun, seconds: int) -> Iterator[Operation]:

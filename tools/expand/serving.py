@@ -26,6 +26,12 @@ LOCK_FILE = "lock.yaml"
 _PODS, _ROUTE = "pods.yaml", "route.yaml"
 SERVES = "finetuning/serves"
 HASH_DIGITS = 12
+# The settings of a version stay when the next one comes: its pods, which go on answering until that is ready, may have to be
+# started again, and a rollback finds them. They go with the Application. (Argo CD would prune them within the sync.)
+_KEPT = {
+    "argocd.argoproj.io/sync-options": "Prune=false",
+    "argocd.argoproj.io/compare-options": "IgnoreExtraneous",
+}
 
 
 def folder_of(environment: str, tenant: str, model_name: str) -> str:
@@ -78,6 +84,7 @@ def files(lock: ServingLock) -> dict[str, bytes]:
 def _kustomization(content: ServingContent, *, routed: bool) -> str:
     pairs = f"finetuning/tenant: {text(content.tenant)}, finetuning/model: {text(content.model_name)}"
     literals = json.dumps([f"{name}={value}" for name, value in settings(content).items()])
+    kept = json.dumps({"annotations": _KEPT})
     resources = f"resources: [{_ROUTE}]\n" if routed else ""
     return f"""\
 apiVersion: kustomize.config.k8s.io/v1alpha1
@@ -85,7 +92,7 @@ kind: Component
 namespace: {text(content.namespace)}
 nameSuffix: {text(f"-{content.model_name}")}
 labels: [{{pairs: {{{pairs}}}, includeSelectors: true}}]
-{resources}configMapGenerator: [{{name: served-model, literals: {literals}}}]
+{resources}configMapGenerator: [{{name: served-model, literals: {literals}, options: {kept}}}]
 patches:
   - {{path: {_PODS}, target: {{kind: Deployment, labelSelector: {SERVES}=model}}}}
 """

@@ -177,7 +177,9 @@ class Audit(Strict):
     trained: Annotated[Trained | None, Field(exclude_if=_absent)] = None
     estimated: Estimated
     attempts: Annotated[list[Attempt], Field(min_length=1, description="In the order of their numbers")]
-    retired_at: Annotated[Timestamp | None, Field(description="When the bot removed the finished run's overlay")]
+    retired_at: Annotated[
+        Timestamp | None, Field(description="When the bot removed the overlay of the run that had ended")
+    ]
 
     @property
     def last(self) -> Attempt:

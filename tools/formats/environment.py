@@ -122,6 +122,31 @@ class ModelSigning(Strict):
     ]
 
 
+class Patience(Strict):
+    """How long a training bears what stands still before its pod ends with 75 and another one takes over."""
+
+    stall_seconds: Annotated[
+        int | None,
+        Field(
+            ge=60,
+            le=86400,
+            exclude_if=lambda found: found is None,
+            description="Seconds in which a step must end (RUNNER_STALL_SECONDS); start-up, checkpoints and the result may "
+            "take four times as long; the runner's own limit is 1800",
+        ),
+    ] = None
+    storage_wait_seconds: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=86400,
+            exclude_if=lambda found: found is None,
+            description="Seconds for which a run keeps its GPUs while the storage takes no checkpoint "
+            "(RUNNER_STORAGE_WAIT_SECONDS); 0 ends it at once; the runner's own limit is 600",
+        ),
+    ] = None
+
+
 class Gpu(Strict):
     """The GPUs of the environment's nodes."""
 
@@ -164,8 +189,11 @@ class Environment(Strict):
         Label | None,
         Field(description="Namespace of the Prometheus that may scrape the training pods; without it nobody may"),
     ] = None
+    patience: Annotated[
+        Patience | None, Field(description="Limits of new runs; without it, or a key of it, those of the runner")
+    ] = None
     kueue: Annotated[bool, Field(description="Whether Kueue queues the Jobs")] = False
-    keep_finished: Annotated[Duration, Field(description="How long an overlay stays after its run has finished")] = "7d"
+    keep_finished: Annotated[Duration, Field(description="How long an overlay stays after its run has ended")] = "7d"
     retention: Annotated[Retention, Field(description="How long the tenants' storages keep what runs left")] = (
         Retention()
     )

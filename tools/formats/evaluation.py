@@ -1,4 +1,4 @@
-"""`output/evaluation/<run id>/evaluation.json`: how base, candidate and champion did on the same held-out data, and the verdict.
+"""`evaluation/<run id>/evaluation.json`: how base, candidate and champion did on the same held-out data, and the verdict.
 
 The same content, shortened, is the tag `evaluation_result` of the registered version; the tag `evaluation` holds the verdict
 alone. The runner writes both; who promotes, compares or reports reads them here.

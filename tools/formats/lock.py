@@ -13,6 +13,7 @@ from pydantic import Field
 from tools.formats.base import Label, Login, RelativePath, Sha256, Strict
 from tools.formats.behaviour import Behaviour
 from tools.formats.digest import digest
+from tools.formats.environment import Patience
 from tools.formats.experiment import Metric, Passes
 from tools.formats.model import File, Source
 
@@ -77,6 +78,11 @@ class LockedResources(Strict):
     gpus: Annotated[int, Field(ge=0)]
     nodes: Annotated[int, Field(ge=1)]
     time_limit_seconds: Annotated[int, Field(ge=60)]
+    # Left out without GPUs, and in locks from before it existed, which keep their bytes and hashes.
+    gpu_memory_gib: Annotated[
+        float | None,
+        Field(gt=0, exclude_if=lambda found: found is None, description="Of one GPU, as the environment's type has it"),
+    ] = None
 
 
 class LockedStorage(Strict):
@@ -98,6 +104,14 @@ class LockedEvaluation(Strict):
     passes: Passes
 
 
+class LockedProbe(Strict):
+    """The range in which the runner may try what is quickest; a step's rows stay, since accumulation follows the micro-batch."""
+
+    seconds: Annotated[int, Field(ge=1, description="How long the probe may take, at most")]
+    per_device_train_batch_size: list[int]
+    disable_gradient_checkpointing: list[bool]
+
+
 class LockedPerformance(Strict):
     """What the platform chose for `performance: auto`; the chosen values themselves stand in `settings`."""
 
@@ -106,6 +120,8 @@ class LockedPerformance(Strict):
     ]
     expected_gain: Annotated[float, Field(gt=0, description="How many times as fast as written, by the formulas")]
     reasons: list[str]
+    # Left out where nothing is tried: locks from before it existed keep their bytes and hashes.
+    probe: Annotated[LockedProbe | None, Field(exclude_if=lambda found: found is None)] = None
 
 
 class LockedRun(Strict):
@@ -133,6 +149,7 @@ class LockedRun(Strict):
     # Left out where there is none: locks from before it existed keep their bytes and hashes.
     evaluation: Annotated[LockedEvaluation | None, Field(exclude_if=lambda found: found is None)] = None
     performance: Annotated[LockedPerformance | None, Field(exclude_if=lambda found: found is None)] = None
+    patience: Annotated[Patience | None, Field(exclude_if=lambda found: found is None)] = None
 
 
 class Lock(Strict):

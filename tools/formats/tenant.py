@@ -54,6 +54,11 @@ class Tenant(Strict):
         Retention | None,
         Field(exclude=True, description="How long the storage keeps what runs left; the environment's when omitted"),
     ] = None
+    # No part of it either: `ft bot retire` reads it here.
+    keep_failed: Annotated[
+        Duration | None,
+        Field(exclude=True, description="How long a failed run's overlay stays; keep_finished when omitted"),
+    ] = None
     uid: Annotated[
         int, Field(ge=10000, le=2_000_000_000, description="User id of its jobs, fixed by admission (NFS believes it)")
     ] = 10001

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _PROSE = frozenset({"description", "owner", "state", "attempt"})
+_MISSING = object()
+_NESTED = (dict, list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,24 +26,37 @@ def nearest(here: Mapping[str, Any], earlier: Sequence[tuple[str, Mapping[str, A
     here: the experiment as written; earlier: (name, experiment as written), oldest first. None without any. Who owns an
     experiment and how it is described changes no run, so it is left out.
     """
-    found: Difference | None = None
+    new = dict(_leaves(here))
+    found: tuple[str, dict[str, Any], list[str]] | None = None
     for name, there in earlier:
-        candidate = Difference(name, tuple(_changes(there, here)))
-        if found is None or len(candidate.changes) <= len(found.changes):
-            found = candidate
-    return found
+        old = dict(_leaves(there))
+        keys = [key for key in old.keys() | new.keys() if not _same(old.get(key, _MISSING), new.get(key, _MISSING))]
+        if found is None or len(keys) <= len(found[2]):
+            found = name, old, keys
+    if found is None:
+        return None
+    name, old, keys = found
+    return Difference(name, tuple((key, _text(old, key), _text(new, key)) for key in sorted(keys)))
 
 
-def _changes(there: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[tuple[str, str | None, str | None]]:
-    old, new = dict(_leaves(there)), dict(_leaves(here))
-    for key in sorted(old.keys() | new.keys()):
-        if key not in _PROSE and old.get(key) != new.get(key):
-            yield key, old.get(key), new.get(key)
+def _leaves(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, item in value.items():
+        if type(item) is dict and item:
+            yield from _leaves(item, f"{prefix}{name}.")
+        elif prefix or name not in _PROSE:
+            yield prefix + name, item
 
 
-def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping) and value:
-        for name, item in value.items():
-            yield from _leaves(item, f"{key}.{name}" if key else name)
-    else:
-        yield key, json.dumps(value, ensure_ascii=False, sort_keys=True)
+def _same(one: Any, other: Any) -> bool:
+    """Whether their JSON is the same. Thousands are compared, and few are no plain values."""
+    if type(one) is not type(other):
+        return False
+    return bool(one == other if type(one) not in _NESTED else _json(one) == _json(other))
+
+
+def _text(leaves: Mapping[str, Any], key: str) -> str | None:
+    return _json(leaves[key]) if key in leaves else None
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)

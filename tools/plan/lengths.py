@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from tools.formats.dataset import TokenLengths
@@ -27,10 +28,15 @@ def distribution(tokens: TokenLengths) -> tuple[Stretch, ...]:
 
 def sample(tokens: TokenLengths, count: int) -> list[int]:
     """`count` lengths that stand for all rows: evenly spaced quantiles, longest last."""
-    stretches = distribution(tokens)
+    return list(_sample(distribution(tokens), tokens.mean, tokens.max, count))
+
+
+@lru_cache(maxsize=256)
+def _sample(stretches: tuple[Stretch, ...], mean: float, longest: int, count: int) -> tuple[int, ...]:
+    """Kept, as a tenant's runs share few datasets and each of them is asked about."""
     lengths = [_quantile(stretches, (index + 0.5) / count) for index in range(count)]
-    scale = tokens.mean * count / max(1, sum(lengths))
-    return [max(1, min(tokens.max, round(length * scale))) for length in lengths]
+    scale = mean * count / max(1, sum(lengths))
+    return tuple(max(1, min(longest, round(length * scale))) for length in lengths)
 
 
 def share_over(tokens: TokenLengths, cutoff: int) -> float:

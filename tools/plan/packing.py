@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Sequence
+from functools import lru_cache
 from math import ceil
 
 from tools.formats.dataset import TokenLengths
@@ -22,7 +23,7 @@ def packed_examples(rows: int, tokens: TokenLengths, *, cutoff: int, batch: int,
     together = min(rows, batch)
     lengths = sample(tokens, min(together, MAX_SAMPLE))
     scale = together / len(lengths)
-    examples = _blocks(lengths, cutoff, scale) if stage == "pt" else _knapsacks(lengths, cutoff) * scale
+    examples = _blocks(lengths, cutoff, scale) if stage == "pt" else _knapsacks(tuple(lengths), cutoff) * scale
     return max(1, ceil(examples * rows / together))
 
 
@@ -30,8 +31,12 @@ def _blocks(lengths: Sequence[int], cutoff: int, scale: float) -> int:
     return int(sum(lengths) * scale // cutoff)
 
 
-def _knapsacks(lengths: Sequence[int], capacity: int) -> int:
-    """How many knapsacks `greedy_knapsack` of llamafactory/data/processor/processor_utils.py fills."""
+@lru_cache(maxsize=1024)
+def _knapsacks(lengths: tuple[int, ...], capacity: int) -> int:
+    """How many knapsacks `greedy_knapsack` of llamafactory/data/processor/processor_utils.py fills.
+
+    Kept: `performance: auto` asks for one capacity at each micro-batch, and a tenant's experiments share few datasets.
+    """
     left = sorted(min(length, capacity) for length in lengths)
     count = 0
     while left:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tools.plan import predicted, words
 from tools.plan.estimate import Plan
 from tools.plan.scoring import MODELS
+from tools.tuning import probing
 
 TUNED = ("Chosen by performance: auto", "performance: auto would choose")
 
@@ -118,6 +119,8 @@ def _tuning(plan: Plan) -> Iterator[tuple[str, str, str]]:
             yield key, str(written), str(plan.lock.run.settings[key])
         if not chosen.as_written:
             yield "(nothing)", "", "as written is the quickest way known that fits"
+        if chosen.probe is not None:
+            yield "probe", "", probing.words(chosen.probe)
     elif plan.advice is not None:
         for key, (written, wanted) in sorted(plan.advice.changes.items()):
             yield key, str(written), str(wanted)

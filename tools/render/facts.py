@@ -19,7 +19,8 @@ _ARGO = "argocd.argoproj.io/"
 _IMAGE = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}\Z")
 _LOWEST_ID = 10000
 _LARGEST_CONFIGMAP = 256 * 1024
-_MERGED = "/storage/models/merged-model"
+# What the publish Job alone may reach: models that are served, and the verdicts that let them be.
+_PUBLISHES = ("/storage/models/merged-model", "/storage/evaluation")
 _VOLUMES = frozenset({"configMap", "emptyDir", "persistentVolumeClaim"})
 _SIGNING_KEY = "model-signing"  # the one Secret, and the publish Job alone may have it: models are signed there
 _HOOKS = frozenset({"PreSync", "Sync", "PostSync", "SyncFail", "PostDelete", "Skip"})
@@ -106,14 +107,15 @@ def _containers(manifest: Manifest) -> Iterator[Fact]:
             if not _IMAGE.match(str(container.get("image"))):
                 yield f"{place}image", f'"{container.get("image")}"', "an image by digest (name@sha256:...)"
             if not hook(manifest):
-                yield from _no_merged_model(container, place)
+                yield from _publishes_nothing(container, place)
 
 
-def _no_merged_model(container: Manifest, place: str) -> Iterator[Fact]:
+def _publishes_nothing(container: Manifest, place: str) -> Iterator[Fact]:
     for mount in container.get("volumeMounts") or []:
         path = str(mount.get("mountPath")).rstrip("/") or "/"
-        if path == _MERGED or path.startswith(f"{_MERGED}/") or _MERGED.startswith(path.rstrip("/") + "/"):
-            yield f"{place}volumeMounts", path, f"no mount that reaches {_MERGED} outside the publish Job"
+        for kept in _PUBLISHES:
+            if path == kept or path.startswith(f"{kept}/") or kept.startswith(path.rstrip("/") + "/"):
+                yield f"{place}volumeMounts", path, f"no mount that reaches {kept} outside the publish Job"
 
 
 def _volumes(manifest: Manifest) -> Iterator[Fact]:

@@ -36,8 +36,8 @@ OVERLAYS: Mapping[str, str] = {
     "audit-lock": "An authorized lock and its audit record name the same hash, attempt, merge request, commit and approvers.",
     "audit-missing": "Each authorized lock has an audit record. Restore it from git; the bot writes both in one commit.",
     "audit-path": "An audit record lies in `audit/<env>/<tenant>/<run id>.yaml`, and nothing else lies in `audit/`.",
-    "expand-base": "A released base (`base/training/v<N>/`) never changes: runs are locked to it. Restore it from git and "
-    "put the change into a new version.",
+    "expand-base": "A released base (`base/training/v<N>/`, `base/serving/v<N>/`) never changes: runs and served models are "
+    "locked to it. Restore it from git and put the change into a new version.",
     "expand-changed": "A file of an overlay is not, byte for byte, what follows from its lock. Restore it from git.",
     "expand-experiment": "The experiment of an overlay still says what was locked, and is still there. Put it back, or "
     "copy it to a new name; `state: cancelled` is the way to stop a run.",

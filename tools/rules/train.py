@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tools.findings import Finding, Severity
@@ -39,6 +39,7 @@ class Refusal(NamedTuple):
 
 
 _NUMBERS = frozenset({int, float, bool, type(None)})
+_SHORT = 64  # characters of a key or text whose verdict is kept
 Judge = Callable[[str, Any], Refusal | None]
 
 
@@ -76,11 +77,21 @@ def judge(train: Mapping[str, Any]) -> Judged:
 
 
 def _verdict(key: str, value: Any) -> tuple[str, Refusal] | None:
+    """The same keys with the same values come again in thousands of experiments."""
+    kind = type(value)
+    short = len(key) <= _SHORT and (kind in _NUMBERS or (kind is str and len(value) <= _SHORT))
+    return (_kept if short and value != 0 else _asked)(key, value)  # 0.0 and -0.0 are equal and not the same
+
+
+def _asked(key: str, value: Any) -> tuple[str, Refusal] | None:
     for rule, judge_of_rule in _judges():
         refusal = judge_of_rule(key, value)
         if refusal is not None:
             return rule, refusal
     return None
+
+
+_kept = lru_cache(maxsize=4096, typed=True)(_asked)
 
 
 def refusals(subject: Subject, rule: str) -> Iterator[Finding]:
@@ -94,6 +105,8 @@ def refusals(subject: Subject, rule: str) -> Iterator[Finding]:
 
 def interpolated(value: Any) -> bool:
     """Whether a value holds `${` anywhere."""
+    if type(value) is str:
+        return "${" in value
     return type(value) not in _NUMBERS and any("${" in text for text in texts(value))
 
 

@@ -16,7 +16,7 @@ MODELS = ("models", "merged-model")
 PLACES: dict[tuple[str, ...], Kind] = {
     ("output", "checkpoints"): "checkpoints",
     ("output", "lora-adapter"): "adapter",
-    ("output", "evaluation"): "evaluation",
+    ("evaluation",): "evaluation",
     ("logs",): "logs",  # of `ft run`; a cluster keeps its own
 }
 DATA = ("data", "training-datasets")

@@ -16,6 +16,7 @@ from tools.rules.train_package import judge
 from tools.tuning.packed import capacities
 
 BATCH, ACCUMULATION = "per_device_train_batch_size", "gradient_accumulation_steps"
+RECOMPUTATION = "disable_gradient_checkpointing"
 _LARGEST_BATCH = 256
 _LIGER = ("enable_liger_kernel", "use_liger_kernel")
 _WORKERS = 2  # they tokenise nothing: rows are tokenised once, before; two keep collating off the training process
@@ -39,10 +40,20 @@ def candidates(author: Author, datasets: list[Dataset], settings: Mapping[str, A
     batch = value(settings, BATCH) * value(settings, ACCUMULATION)
     packings = [*_packings(author, datasets, free)]
     for way in _checkpointing(author, free):
-        yield from (_split(way, size, batch) for size in divisors(batch))
+        yield from (_split(way, size, batch) for size in sizes(settings, batch))
         for capacity, sequences in packings:
             packed = {**way, "neat_packing": True, "cutoff_len": capacity}
             yield from (_split(packed, size, sequences) for size in divisors(sequences))
+
+
+def sizes(settings: Mapping[str, Any], batch: int) -> list[int]:
+    """Micro-batches that learn the same.
+
+    The written one alone where the rest of an epoch that fills none is dropped, and for kto, whose loss holds a mean over the
+    micro-batch (Ethayarajh et al. 2024, KTO, section 4.1, z0).
+    """
+    fixed = value(settings, "dataloader_drop_last") or settings.get("stage") == "kto"
+    return [value(settings, BATCH)] if fixed else divisors(batch)
 
 
 def divisors(number: int) -> list[int]:
@@ -67,8 +78,8 @@ def _workers(author: Author) -> dict[str, Any]:
 
 def _checkpointing(author: Author, settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     yield dict(settings)
-    if "disable_gradient_checkpointing" not in author.train:
-        yield {**settings, "disable_gradient_checkpointing": True}
+    if RECOMPUTATION not in author.train:
+        yield {**settings, RECOMPUTATION: True}
 
 
 def _packings(author: Author, datasets: list[Dataset], settings: Mapping[str, Any]) -> Iterator[tuple[int, int]]:

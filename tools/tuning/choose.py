@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from tools.formats.dataset import Dataset
@@ -24,12 +25,13 @@ _WORTH = 1.05  # times quicker; less is within what the formulas do not know
 class Choice:
     """What the platform would change. changes: key -> (as written or LLaMA Factory's default, chosen).
 
-    gain: how many times quicker than as written, expected; reasons: one sentence each.
+    gain: how many times quicker than as written, expected; reasons: one sentence each. seconds: of all steps, expected.
     """
 
     changes: Mapping[str, tuple[Any, Any]]
     gain: float
     reasons: tuple[str, ...]
+    seconds: float
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -37,13 +39,17 @@ class Choice:
         return {key: chosen for key, (_, chosen) in self.changes.items()}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Way:
     settings: Mapping[str, Any]
     work: Workload
     steps: Steps
     seconds: float
-    bytes: float
+
+    @cached_property
+    def bytes(self) -> float:
+        """Peak memory; asked for a few ways only, the quickest."""
+        return memory.total(memory.parts(self.work))
 
 
 def choose(
@@ -55,17 +61,19 @@ def choose(
     neat = template is not None and template.neat_packing
     author = Author(experiment.train, experiment.stage, neat, resources.gpus, resources.nodes)
     ways = [_way(found, experiment, model, datasets, device) for found in candidates(author, datasets, settings)]
-    written, fitting = ways[0], [way for way in ways if way.bytes <= SAFE * device.memory]
-    best = min(fitting, key=lambda way: way.seconds) if fitting else min(ways, key=lambda way: way.bytes)
-    if written in fitting and written.seconds < _WORTH * best.seconds:
+    written, limit = ways[0], SAFE * device.memory
+    fits = written.bytes <= limit
+    quickest = next((way for way in sorted(ways, key=lambda way: way.seconds) if way.bytes <= limit), None)
+    best = quickest or min(ways, key=lambda way: way.bytes)
+    if fits and written.seconds < _WORTH * best.seconds:
         best = written
     changes = {
         key: (value(settings, key), chosen) for key, chosen in best.settings.items() if chosen != value(settings, key)
     }
     reasons = [*_reasons(written, best, changes)]
-    if written not in fitting:
+    if not fits:
         reasons.append("as written it needs more memory than there is to be sure of")
-    return Choice(changes, max(0.1, round(written.seconds / best.seconds, 1)), tuple(reasons))
+    return Choice(changes, max(0.1, round(written.seconds / best.seconds, 1)), tuple(reasons), best.seconds)
 
 
 def _way(
@@ -74,7 +82,7 @@ def _way(
     devices = {"gpus": experiment.resources.gpus, "nodes": experiment.resources.nodes}
     work = workload(model.architecture, datasets, settings, method=experiment.method, stage=experiment.stage, **devices)
     steps = training_steps(datasets, settings, **devices)
-    return _Way(settings, work, steps, seconds(work, steps, device), memory.total(memory.parts(work)))
+    return _Way(settings, work, steps, seconds(work, steps, device))
 
 
 def _reasons(written: _Way, best: _Way, changes: Mapping[str, tuple[Any, Any]]) -> Iterator[str]:

@@ -10,7 +10,7 @@ import pytest
 from tests.gitlab import bare
 from tests.gitlab.model import Merge
 from tests.gitlab.site import ROOT, Site
-from tools.bot.errors import ForgeAway
+from tools.bot.errors import ForgeAway, ForgeRefused
 from tools.bot.forge import Forge
 from tools.bot.mirror import Mirror
 from tools.bot.records import MergeRequest
@@ -20,6 +20,7 @@ from tools.errors import ToolFault
 FILE = "environments/dev.yaml"
 IMAGE = "registry.example/llm-finetuning/llama-factory-train"
 NEW = f"{IMAGE}@sha256:{'b' * 64}"
+NEXT = f"{IMAGE}@sha256:{'d' * 64}"
 COMMIT = "c" * 40
 
 
@@ -47,6 +48,11 @@ def propose(forge: Forge, mirror: Mirror, *environments: str) -> list[MergeReque
     with git.checkout(mirror) as (_, repository):
         found = {name: repository.environment(name) for name in environments or ("dev",)}
     return images.propose(forge, mirror, {name: known for name, known in found.items() if known is not None})
+
+
+def states(site: Site) -> dict[int, str]:
+    """Every merge request's state."""
+    return {iid: merge.state for iid, merge in site.project.merges.items()}
 
 
 def text(site: Site, branch: str) -> str:
@@ -90,13 +96,48 @@ def test_a_merged_digest_is_not_proposed_again(site: Site, forge: Forge, mirror:
     assert propose(forge, mirror) == []
 
 
-def test_the_next_digest_gets_a_merge_request_of_its_own(site: Site, forge: Forge, mirror: Mirror) -> None:
-    """Both are there, and a person decides."""
+def test_the_next_digest_takes_the_place_of_the_last(site: Site, forge: Forge, mirror: Mirror) -> None:
+    """The older proposal for the environment is closed and says why, once; that for another environment stays."""
     built(site)
-    propose(forge, mirror)
-    built(site, image=f"{IMAGE}@sha256:{'d' * 64}")
+    dev, prod = propose(forge, mirror, "dev", "prod")
+    built(site, image=NEXT)
     (made,) = propose(forge, mirror)
+    assert propose(forge, mirror) == []
     assert made.source_branch == f"ft-bot/image-dev-{'d' * 12}"
+    assert states(site) == {dev.iid: "closed", prod.iid: "opened", made.iid: "opened"}
+    (note,) = site.project.merges[dev.iid].notes
+    assert NEXT in note.body
+
+
+def test_what_a_crash_left_open_is_closed_in_the_next_round(site: Site, forge: Forge, mirror: Mirror) -> None:
+    """The newer one was opened, merged even, and the older one is still there."""
+    built(site)
+    (old,) = propose(forge, mirror)
+    built(site, image=NEXT)
+    site.gitlab.faults.add(403, r"PUT /api/v4/projects/\d+/merge_requests/1", times=1)
+    with pytest.raises(ForgeRefused):
+        propose(forge, mirror)
+    (new,) = [each for iid, each in site.project.merges.items() if iid != old.iid]
+    site.approve("piotr.admin", new)
+    site.merge("piotr.admin", new)
+    assert states(site) == {old.iid: "opened", new.iid: "merged"}
+    assert propose(forge, mirror) == []
+    assert states(site)[old.iid] == "closed"
+
+
+def test_older_ones_of_others_and_beside_an_unwanted_newest_stay(site: Site, forge: Forge, mirror: Mirror) -> None:
+    """A person's branch of such a name is that person's; and who closes the newest may want the older one."""
+    built(site)
+    (old,) = propose(forge, mirror)
+    change = {"README.md": "an image of mine\n"}
+    foreign = site.propose(site.user("piotr.admin"), change, branch=f"ft-bot/image-dev-{'e' * 12}")
+    site.gitlab.close(site.root, site.project, site.project.merges[old.iid])
+    built(site, image=NEXT)
+    (new,) = propose(forge, mirror)
+    site.gitlab.close(site.root, site.project, site.project.merges[new.iid])
+    site.project.merges[old.iid].state = "opened"
+    propose(forge, mirror)
+    assert states(site) == {old.iid: "opened", foreign.iid: "opened", new.iid: "closed"}
 
 
 def test_each_environment_has_a_merge_request_of_its_own(site: Site, forge: Forge, mirror: Mirror) -> None:
@@ -173,7 +214,9 @@ def test_an_artifact_that_is_none_is_refused(
     assert site.project.merges == {}
 
 
-@pytest.mark.parametrize("content", [b"[]", b"not json", b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"[]", b"not json", b"\xff", b"[" * 200_000, b" " * (200 << 20)], ids=lambda content: repr(content[:8])
+)
 def test_an_artifact_that_is_no_document_is_refused(site: Site, forge: Forge, mirror: Mirror, content: bytes) -> None:
     """Nothing is pushed for it."""
     site.project.artifacts["main", "build", "reports/image.json"] = content
@@ -218,4 +261,4 @@ def test_the_artifact_is_asked_for_once_a_round(site: Site, forge: Forge, mirror
     site.gitlab.forget_calls()
     propose(forge, mirror, "dev", "prod")
     assert site.gitlab.count(r"GET .*/jobs/artifacts/.*") == 1
-    assert site.gitlab.count(r".* /api/v4/.*") == 3
+    assert site.gitlab.count(r".* /api/v4/.*") == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -11,10 +12,13 @@ import pytest
 
 from tests.audited import outcome, record, write
 from tests.unit.bot.upkeep_scene import STARTED, Scene, scene
-from tools.bot.upkeep import outcomes
+from tools.bot.upkeep import outcomes, usage
 from tools.bot.upkeep.outcomes import Recorder
+from tools.bot.upkeep.told import Told
 from tools.expand import audit
 from tools.formats.audit import MOST_TOKENS, Measured, Outcome, Registered
+from tools.formats.experiment import Passes
+from tools.formats.lock import LockedEvaluation
 from tools.plan.memory import CUDA_CONTEXT
 from tools.plan.planner import Planner
 from tools.predict.pairs import pairs
@@ -66,6 +70,26 @@ def test_without_pods_the_job_says_how_long_it_took(run: Scene) -> None:
     run.happens("no-pods")
     run.logged(version=3)
     assert ended(run).measured == Measured(gpu_hours=1.5, peak_memory_bytes=round(5.5 * GIB))
+
+
+def test_an_evaluation_counts_the_gpu_that_it_held(run: Scene) -> None:
+    """The publish Job of an evaluated run holds one GPU from its start to its end; without an evaluation it holds none."""
+    run.happens("published")
+    status = run.watched().status
+    assert status is not None
+    seen, lock = status.seen, run.lock
+    assert lock.run.resources.gpus == 1
+    wanted = LockedEvaluation(
+        datasets=lock.run.datasets, metrics=["exact_match"], behaviours={}, max_rows=10, max_new_tokens=16,
+        time_limit_seconds=3600, passes=Passes(),
+    )  # fmt: skip
+    evaluated = lock.model_copy(update={"run": lock.run.model_copy(update={"evaluation": wanted})})
+    hours = []
+    for each in (lock, evaluated):
+        found = usage.measured(replace(seen, run=replace(seen.run, lock=each)), Told())
+        assert found is not None
+        hours.append(found.gpu_hours)
+    assert hours == [1.5, round(1.5 + 580 / 3600, usage.HOURS_DIGITS)]
 
 
 def test_a_failed_run_has_its_cause_and_its_hours(run: Scene) -> None:

@@ -212,3 +212,19 @@ def test_kill_9_leaves_all_or_nothing(tmp_path: Path, when: str) -> None:
         assert not Tasks(store).receive("d1", [("report", "7")])
     if "task" in when or "receiving" in when:
         assert taken(Tasks(store)).key == "7"
+
+
+def test_of_tasks_that_exclude_each_other_one_is_under_way(tmp_path: Path) -> None:
+    """While one that writes main is under way the other waits, and tasks of other kinds are taken meanwhile."""
+    tasks = Tasks(Store(tmp_path / "store.sqlite"))
+    for kind in ("authorize", "reconcile", "report"):
+        tasks.ask(kind, "")
+    writers = ("authorize", "reconcile")
+    first, second = tasks.take(writers), tasks.take(writers)
+    assert first is not None
+    assert second is not None
+    assert (first.kind, second.kind, tasks.take(writers)) == ("authorize", "report", None)
+    tasks.done(first)
+    third = tasks.take(writers)
+    assert third is not None
+    assert third.kind == "reconcile"

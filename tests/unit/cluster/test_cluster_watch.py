@@ -125,6 +125,24 @@ def test_a_terminal_gets_a_picture_in_place(scene: Scene) -> None:
     assert out.rindex("\x1b[?25h") > out.rindex("\x1b[?25l")
 
 
+def test_several_runs_are_watched_side_by_side(scene: Scene) -> None:
+    """Each run of an environment has its own line with its own phase, and watching goes on until the last one has ended."""
+    runs = targets.resolve(Repository(scene.platform), None, "dev")
+    cluster = Cluster.connect(scene.kubeconfig)
+    scene.happens("out-of-memory")
+    stream = io.StringIO()
+    found = look(runs, cluster, scene.mlflow.url)
+    with Screen(Console(file=stream, force_terminal=True, width=160, height=40)) as screen:
+        screen.show(Glance(found, None))
+    phases = {status.seen.run.title: status.verdict.phase for status in found.statuses}
+    assert phases.pop("team-a/plain") == "failed"
+    assert len(phases) >= 2
+    assert set(phases.values()) == {"waiting-for-argo"}
+    assert all(name in stream.getvalue() for name in ("team-a/plain", *phases))
+    seen = glances(lambda: found, pause=lambda _: None)
+    assert [next(seen).look for _ in range(3)] == [found] * 3
+
+
 def test_interrupting_it_leaves_no_traceback(scene: Scene) -> None:
     """^C ends the command with 130 and one line; the run is none of its business."""
     scene.happens("running")

@@ -57,11 +57,14 @@ def test_a_run_without_one_keeps_its_lock(platform: Path) -> None:
 
 
 def test_the_publish_job_gets_data_one_gpu_and_time(bare: Path) -> None:
-    """Held-out data read-only, a GPU as training has them, and a deadline that holds the evaluation's own limit."""
+    """Held-out data read-only, a folder for the verdict, a GPU as training has them, and a deadline that holds its own limit."""
     _, operations = expanded(bare)
     runner = "/spec/template/spec/containers/0"
-    data = at(operations, f"{runner}/volumeMounts/-")
-    assert data == {"name": "storage", "mountPath": "/storage/data", "subPath": "data", "readOnly": True}
+    mounts = [each["value"] for each in operations if each["path"] == f"{runner}/volumeMounts/-"]
+    assert mounts == [
+        {"name": "storage", "mountPath": "/storage/data", "subPath": "data", "readOnly": True},
+        {"name": "storage", "mountPath": "/storage/evaluation", "subPath": "evaluation"},
+    ]
     assert at(operations, f"{runner}/resources/limits/nvidia.com~1gpu") == "1"
     assert at(operations, "/spec/template/spec/tolerations")[0]["key"] == "nvidia.com/gpu"
     assert at(operations, "/spec/activeDeadlineSeconds") >= 7200 + 1200

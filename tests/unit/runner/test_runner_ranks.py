@@ -27,6 +27,7 @@ STOPPED = Stopped("stopped by SIGTERM", "start it again")
         ({0: LOST}, {0: 75}, "another rank ended", 75),
         ({}, {0: -11}, "rank 0 was killed by SIGSEGV", 75),
         ({}, {1: 1}, "rank 1 ended with exit code 1 and no reason", 1),
+        ({0: LOST}, {1: 75}, "rank 1 stood still", 75),
         ({0: Retry("the storage failed", "mend it"), 1: Diverged("the loss is nan", "lower it")}, {0: 75}, "nan", 6),
     ],
 )

@@ -18,8 +18,9 @@ from tests.faults.mounts import faulty
 PROGRAM = """
 import ctypes, sys, threading, time
 from pathlib import Path
-from runner import failures
+from runner import failures, lastwords, stall
 from runner.stall import WATCH, leave
+stall.POLL, stall.LAST_WORDS = 0.5, 1.0
 folder = Path(sys.argv[1])
 def end(failure):
     leave(failure, lambda: failures.report(failure, failure, folder))
@@ -28,8 +29,9 @@ def hang_in_python():
 def hang_on_the_mount():
     (folder / 'writing.txt').write_text('x')
 def hang_with_the_lock():
+    time.sleep(0.5)  # the watch has looked since the last step
     ctypes.PyDLL(None).sleep(600)
-with WATCH.guarding(1.0, end):
+with WATCH.guarding(1.0, end, lambda failure: lastwords.command(failure, folder)):
     WATCH.beat('step', 3)
     globals()[sys.argv[2]]()
 """
@@ -63,10 +65,23 @@ def test_a_hung_mount_does_not_hold_up_the_end(tmp_path: Path) -> None:
 
 
 def test_native_code_that_keeps_pythons_lock_is_ended_too(tmp_path: Path) -> None:
-    """No Python thread runs then; the interpreter's own timer writes the stacks and ends the process with 1."""
+    """No Python thread runs then: stacks, event, failure.json and exit 75 come all the same."""
     ended = hanging(tmp_path, "hang_with_the_lock")
-    assert ended.returncode == 1
+    assert ended.returncode == 75
     assert "hang_with_the_lock" in ended.stderr
+    *_, failure = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert (failure["event"], failure["code"], failure["exit_code"]) == ("failure", "stalled", 75)
+    assert "after step 3" in json.loads((tmp_path / "failure.json").read_text(encoding="utf-8"))["cause"]
+
+
+def test_the_rescue_ends_with_the_watch(tmp_path: Path) -> None:
+    """A process that outlives what was watched, and keeps Python's lock then, is let be."""
+    program = PROGRAM.replace("WATCH.beat('step', 3)", "pass").replace("    globals()", "globals()")
+    program = program.replace("sleep(600)", "sleep(7)")
+    assert "    globals" not in program
+    command = [sys.executable, "-c", program, str(tmp_path), "hang_with_the_lock"]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
 def test_what_moves_whole_models_may_take_longer() -> None:

@@ -27,7 +27,7 @@ def test_bytes_are_those_of_du(place: Place, capsys: pytest.CaptureFixture[str])
 def test_runs_have_their_state_and_all_their_parts(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     """Checkpoints, adapter, evaluation and model of a run stand together, with what git says of it."""
     run_id = place.run("done", ended_days_ago=9)
-    for folder in ("output/checkpoints", "output/lora-adapter", "output/evaluation", "models/merged-model/support"):
+    for folder in ("output/checkpoints", "output/lora-adapter", "evaluation", "models/merged-model/support"):
         place.holds(f"{folder}/{run_id}")
     (run,) = place.report(capsys)["runs"]
     assert (run["run_id"], run["experiment"], run["state"]) == (run_id, "done", "finished")
@@ -99,10 +99,10 @@ def test_folders_that_lie_too_deep_are_not_followed_and_stay(place: Place, capsy
 def test_many_files_are_counted(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     """A folder of ten thousand files is one part with all of them."""
     run_id = place.run("done", ended_days_ago=1)
-    folder = place.holds(f"output/evaluation/{run_id}")
+    folder = place.holds(f"evaluation/{run_id}")
     for number in range(10_000):
         (folder / f"{number}.json").touch()
-    assert place.report(capsys)["parts"][f"output/evaluation/{run_id}"]["files"] == 10_002
+    assert place.report(capsys)["parts"][f"evaluation/{run_id}"]["files"] == 10_002
 
 
 def test_a_tenant_or_folder_that_is_not_there_is_wrong_usage(place: Place, capsys: pytest.CaptureFixture[str]) -> None:

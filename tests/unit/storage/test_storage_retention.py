@@ -169,7 +169,7 @@ def test_an_adapter_stays_while_its_model_does(place: Place, capsys: pytest.Capt
     models = old_models(place)
     kept = place.holds(f"output/lora-adapter/{models[0][0]}")
     gone = place.holds(f"output/lora-adapter/{models[4][0]}")
-    young = place.holds(f"output/evaluation/{place.run('adapter-only', ended_days_ago=300)}")
+    young = place.holds(f"evaluation/{place.run('adapter-only', ended_days_ago=300)}")
     assert place.reason(capsys, kept) == (False, "its merged model is kept")
     assert place.reason(capsys, gone)[0] is True
     assert place.reason(capsys, young)[0] is False

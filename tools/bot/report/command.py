@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from tools.bot.errors import ForgeAway, ForgeMissing, MirrorAway
+from tools.bot.errors import ForgeAway, ForgeMissing, HeadMissing, MirrorAway
 from tools.bot.report.following import OVER, Connect
 from tools.bot.report.service import MAIN, Reporter, Written
 from tools.bot.settings import BotSettings
@@ -83,7 +83,7 @@ def _each(wanted: Iterable[int], report: Callable[[int], Written]) -> None:
         try:
             written = report(iid)
             print(f"!{iid}: {written.what} at {written.head_sha[:8]}")
-        except ForgeMissing as error:
+        except (ForgeMissing, HeadMissing) as error:
             print(f"!{iid}: {error}")
             faults.append(error)
         except (ForgeAway, MirrorAway):

@@ -12,6 +12,7 @@ from tools.plan.difference import Difference
 from tools.plan.estimate import Cut, Plan
 from tools.plan.sections import TUNED, sections, times
 from tools.predict.correction import Correction
+from tools.tuning import probing
 
 _MOST_CHANGES = 15
 _BLOCKS = str.maketrans({"#": "█", "-": "░"})
@@ -55,6 +56,8 @@ def _figures(plan: Plan) -> Iterator[tuple[str, str]]:
     yield "Steps", f"{plan.steps.optimisation_steps:,} ({epochs} of {plan.steps.steps_per_epoch:,}), {tokens}"
     if run.performance is not None:
         yield "Performance", f"auto: {len(run.performance.as_written)} settings, {times(run.performance.expected_gain)}"
+        if run.performance.probe is not None:
+            yield "Probe", probing.words(run.performance.probe)
     elif plan.advice is not None:
         yield "Performance", f"as written; `performance: auto` is expected {times(plan.advice.gain)}"
     if resources.gpus:

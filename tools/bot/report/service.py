@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from tools.bot.errors import Hostile, MirrorAway
+from tools.bot.errors import HeadMissing, Hostile
 from tools.bot.forge import Forge
 from tools.bot.mirror import Mirror
 from tools.bot.records import MergeRequest
@@ -89,8 +89,8 @@ class Reporter:
         self.mirror.fetch([request.iid])
         with _folder() as folder:
             target = self.mirror.tip(MAIN)
-            if target is None or not self.mirror.has(request.head_sha):
-                raise MirrorAway(f"!{request.iid}: {_GONE}; the bot tries again later")
+            if target is None or not request.head_sha or not self.mirror.has(request.head_sha):
+                raise HeadMissing(f"!{request.iid}: {_GONE}; the bot tries again later")
             try:
                 tree = lay_out(self.mirror, target, request.head_sha, folder)
             except (Conflict, Hostile) as error:

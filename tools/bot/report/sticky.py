@@ -87,7 +87,6 @@ class Sticky:
 
     def _mine(self, notes: list[Note]) -> list[int]:
         """Ids of our comments, oldest first."""
-        me = self._forge.me()
-        return sorted(
-            note.id for note in notes if note.author == me and not note.system and note.body.startswith(MARKER)
-        )
+        marked = [note for note in notes if not note.system and note.body.startswith(MARKER)]
+        # Who we are takes a call, and matters only where somebody wrote the marker.
+        return sorted(note.id for note in marked if note.author == self._forge.me())

@@ -36,7 +36,7 @@ def wanted(event: Mapping[str, Any], project_id: int) -> Wanted:
     """
     try:
         return _wanted(event, project_id)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"{type(error).__name__} in the event") from None
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import threading
 from collections.abc import Callable
 
+from tools.bot.serve.child import apart
 from tools.bot.settings import BotSettings
 from tools.bot.tasks import Task, Tasks
 
 # They write main; two at once would only make each other begin again.
-_WRITERS = threading.Lock()
+WRITERS = frozenset({"authorize", "reconcile", "retire"})
 
 
 def do(task: Task, settings: BotSettings) -> int:
@@ -56,8 +56,7 @@ def _ask_reports(settings: BotSettings, *, all_of_them: bool) -> int:
 def _authorize(_key: str, settings: BotSettings) -> int:
     from tools.bot.authorize import command
 
-    with _WRITERS:
-        code = command.run(_arguments("authorize", environment=None, commit=None), settings)
+    code = command.run(_arguments("authorize", environment=None, commit=None), settings)
     # The comments say at once what was decided, not at the clock's next round.
     store = settings.open_store()
     Tasks(store).ask("follow", "")
@@ -66,18 +65,17 @@ def _authorize(_key: str, settings: BotSettings) -> int:
 
 
 def _reconcile(_key: str, settings: BotSettings) -> int:
-    return _upkeep("reconcile", settings)
+    return apart(_upkeep, "reconcile", settings)
 
 
 def _retire(_key: str, settings: BotSettings) -> int:
-    return _upkeep("retire", settings)
+    return apart(_upkeep, "retire", settings)
 
 
 def _upkeep(action: str, settings: BotSettings) -> int:
     from tools.bot.upkeep import command
 
-    with _WRITERS:
-        return command.run(_arguments(action, environment=None), settings)
+    return command.run(_arguments(action, environment=None), settings)
 
 
 def _arguments(action: str, **values: object) -> argparse.Namespace:

@@ -69,7 +69,7 @@ class Workers:
         store = self._settings.open_store()
         while not self._stopping.is_set():
             try:
-                task = Tasks(store).take()
+                task = Tasks(store).take(work.WRITERS)
                 if task is not None:
                     self._do(task, store)
                     continue

@@ -61,13 +61,16 @@ def retire_finished(around: Surroundings, environment: str) -> Report:
         settings = repository.environment(environment)
         if settings is None:
             raise UsageError(f"environments/{environment}.yaml is missing or not valid; run `ft validate environments`")
-        runs = retire.due(watching.in_git(repository, environment), settings, around.now())
+        authorized = watching.in_git(repository, environment)
+        names = {run.lock.run.tenant for run in authorized}
+        tenants = {name: tenant for name in names if (tenant := repository.tenant(name)) is not None}
+        runs = retire.due(authorized, settings, tenants, around.now())
         if not runs:
             return None
         made = retire.retirement(runs, around.now())
-        names = _names(made.runs)
-        report.done[:] = [f"retired {names}"]
-        return git.Planned(made.changes, f"retire {names} ({environment})", made.merge_requests, deploys=True)
+        retired = _names(made.runs)
+        report.done[:] = [f"retired {retired}"]
+        return git.Planned(made.changes, f"retire {retired} ({environment})", made.merge_requests, deploys=True)
 
     try:
         written = git.write(around, environment, plan)
@@ -149,7 +152,9 @@ class _Round:
     def propose_image(self) -> None:
         """Open a merge request for the image that the last build on main made."""
         if self.settings is not None:
-            made = images.propose(self.around.forge, self.around.mirror, {self.environment: self.settings})
+            made = images.propose(
+                self.around.forge, self.around.mirror, {self.environment: self.settings}, self.around.provenance_key
+            )
             self.report.done += [f"opened !{request.iid}: {request.title}" for request in made]
 
     def serve(self) -> None:

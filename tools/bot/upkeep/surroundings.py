@@ -12,6 +12,8 @@ from tools.cluster.client import Cluster
 from tools.cluster.faults import ClusterFault
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tools.bot.forge import Forge
     from tools.bot.mirror import Mirror
     from tools.bot.settings import BotSettings
@@ -28,7 +30,7 @@ class Surroundings:
 
     cluster: environment -> its cluster, or why there is none. argocd: environment, tenant -> that tenant's project.
     authorize: gives everything on main its verdict for an environment; returns the commit of main that it handled.
-    tracking_uri: MLflow instead of the one that each lock names.
+    tracking_uri: MLflow instead of the one that each lock names. provenance_key: file with the key that signs where images come from.
     """
 
     forge: Forge
@@ -38,6 +40,7 @@ class Surroundings:
     authorize: Callable[[str], str]
     tracking_uri: str | None = None
     now: Callable[[], datetime] = now
+    provenance_key: Path | None = None
 
 
 def of(settings: BotSettings) -> Surroundings:
@@ -61,6 +64,7 @@ def of(settings: BotSettings) -> Surroundings:
         argocd=lambda environment, tenant: argocd_of(settings, environment, tenant),
         authorize=authorize,
         tracking_uri=settings.tracking_uri,
+        provenance_key=settings.signing.provenance_key_file,
     )
 
 

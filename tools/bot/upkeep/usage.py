@@ -20,13 +20,16 @@ HOURS_DIGITS = 4
 
 
 def measured(seen: Observed, told: Told) -> Measured | None:
-    """Hours of the attempt's pods times their GPUs; of the Job where no pod is left; None where nothing says when it ran."""
+    """Hours of the attempt's pods times their GPUs; of the Job where no pod is left; None where nothing says when it ran.
+
+    An evaluation's GPU counts as well, from the publish Job's start to its end.
+    """
     held = _held(seen)
     if held is None:
         return None
     hours, gpus = held
     return Measured(
-        gpu_hours=round(hours * gpus, HOURS_DIGITS),
+        gpu_hours=round(hours * gpus + _evaluating(seen), HOURS_DIGITS),
         peak_memory_bytes=told.peak_memory_bytes,
         idle_share=told.idle_share,
         tokens=told.tokens,
@@ -55,6 +58,20 @@ def _held(seen: Observed) -> tuple[float, int] | None:
             return None
         spans, gpus = [_seconds(start, end)], gpus * lock.run.resources.nodes
     return sum(spans) / HOUR, gpus
+
+
+def _evaluating(seen: Observed) -> float:
+    """GPU-hours of the publish Job, which holds one GPU where a run that trained on GPUs is evaluated."""
+    assert seen.run.lock is not None
+    run = seen.run.lock.run
+    if run.evaluation is None or not run.resources.gpus:
+        return 0.0
+    end = _ended(seen.hook)
+    spans = [span for pod in seen.hook_pods if (span := _span(pod, end)) is not None]
+    start = moment(objects.at(seen.hook, "status", "startTime"))
+    if not spans and start is not None and end is not None:
+        spans = [_seconds(start, end)]
+    return sum(spans) / HOUR
 
 
 def moment(text: object) -> datetime | None:

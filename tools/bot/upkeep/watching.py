@@ -10,7 +10,7 @@ from tools.cluster.client import Cluster
 from tools.cluster.faults import ClusterFault
 from tools.cluster.look import Status, look
 from tools.expand import audit, locks
-from tools.formats.audit import Audit, path_of
+from tools.formats.audit import Audit, Outcome, path_of
 from tools.formats.lock import Lock
 from tools.repository import Repository
 
@@ -81,9 +81,14 @@ def look_at(
     return Sight(seen, found.notes, found.unreachable)
 
 
+def outcome(run: Watched) -> Outcome | None:
+    """How the attempt that the overlay runs ended, None while nothing says that it did."""
+    return next((entry.outcome for entry in run.record.attempts if entry.attempt == run.lock.attempt), None)
+
+
 def settled(run: Watched) -> bool:
     """Whether nothing more can be learnt of a run: it is finished, measured and, where it publishes, registered."""
-    known = next((entry.outcome for entry in run.record.attempts if entry.attempt == run.lock.attempt), None)
+    known = outcome(run)
     if known is None or known.result != "finished" or known.measured is None:
         return False
     return run.lock.run.publish is None or known.registered is not None
