@@ -29,9 +29,14 @@ RUN --mount=type=secret,id=ca-bundle \
 # another stage would write them three times.
 FROM ${BASE_IMAGE} AS packages
 ARG INDEX_URL=
+# Triton compiles a few lines of C when a kernel is first started: Liger's kernels and torch.compile need this. The last line
+# tries it, against Python's headers, which a base of one's own has to bring (python3-dev).
+RUN set -eu; \
+    apt-get update; apt-get install --yes --no-install-recommends gcc libc6-dev; rm -rf /var/lib/apt/lists/*; \
+    echo '#include <Python.h>' | gcc -shared -fPIC -x c -o /dev/null \
+      -I"$(python3 -c 'import sysconfig; print(sysconfig.get_path("include"))')" -
 COPY requirements/runner.txt /opt/requirements.txt
-# Every file is checked against its hash, and only wheels are taken: no package's build script runs, so no compiler is
-# needed either. Modules are compiled here because the root is read-only where they run; an unchecked hash keeps the
+# Every file is checked against its hash, and only wheels are taken: no package's build script runs. Modules are compiled here because the root is read-only where they run; an unchecked hash keeps the
 # compiled files valid when a registry or a builder rewrites modification times.
 RUN --mount=type=secret,id=ca-bundle --mount=type=bind,from=installers,source=/build/bootstrap/bin,target=/run/installers \
     set -eu; \
@@ -51,8 +56,7 @@ RUN python3 -m compileall -q --invalidation-mode unchecked-hash app && chmod -R 
 
 FROM packages
 # Installers go, ensurepip (which would bring pip back) with them; a base whose pip does not let itself be removed fails
-# the build. No compiler is here: Triton calls one when a kernel is first started, so `enable_liger_kernel` and
-# torch.compile do not work in this image.
+# the build.
 # HOME is writable for everyone, as /tmp is: a tenant may run under another UID, which then owns nothing here.
 RUN set -eu; \
     if python3 -m pip --version; then python3 -m pip uninstall --yes pip setuptools wheel; fi; \

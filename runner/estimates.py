@@ -42,6 +42,7 @@ def _workload(lock: Lock, found: Architecture) -> Workload:
         typical=cutoff,
         expected=cutoff,
         measured=False,
+        fused=lock.run.performance is not None and lock.run.performance.fused,
     )
 
 

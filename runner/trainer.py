@@ -107,9 +107,10 @@ def train(paths: Paths, scratch: Path, resume: Path | None, callback: RunCallbac
     from runner.float32 import Float32OnCpu
     from runner.guard import Guard
     from runner.keeping import KeepTokenised
+    from runner.kernels import install
 
     guard, rows = Guard(paths.lock.run.settings["stage"]), tokenised.cache(paths, scratch)
-    together = [*callbacks, guard, Float32OnCpu(), KeepTokenised(paths, rows)]
+    together = [*callbacks, guard, Float32OnCpu(), KeepTokenised(paths, rows), *install.callbacks(paths)]
     run_exp({**arguments(paths, scratch, resume), **tokenised.settings(rows)}, callbacks=together)
 
 

@@ -151,8 +151,11 @@ def changed(text: str, **keys: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def signing(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The bot's key."""
+def signing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """The bot's key; its agent, which gpg starts in a session of its own, ends with it."""
     # Sockets of gpg's agent have short paths only.
     home = tmp_path_factory.mktemp("g") / "h"
-    return home, make_key(home)
+    try:
+        yield home, make_key(home)
+    finally:
+        subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)

@@ -107,6 +107,7 @@ def _run(subject: Subject) -> LockedRun:
             as_written={key: written for key, (written, _) in sorted(choice.changes.items())},
             expected_gain=choice.gain,
             reasons=list(choice.reasons),
+            fused=choice.fused,
             probe=probe_of(experiment, settings, choice.seconds),
         )
     return LockedRun(

@@ -86,11 +86,7 @@ class _Run:
             steps = {"max_steps": self._args.steps, "logging_steps": max(1, self._args.steps // 4), "save_steps": 10000}
             plan = self._place.plan(f"{name}-{number}", name, setting, **steps)
             found = line(self._place, plan, name, setting.name)
-            print(
-                f"measured: {name}: {setting.method} {setting.name}: {found.remark or 'done'}",
-                file=sys.stderr,
-                flush=True,
-            )
+            print(f"measured: {found}", file=sys.stderr, flush=True)
             yield found
 
     def _synthetic(self, name: str) -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.gpu_check.repository import Place
 from bench.gpu_check.settings import PUBLISHED, Setting
-from bench.gpu_check.training import train
+from bench.gpu_check.training import RETRY, train
 from bench.measure import BenchError
 from bench.options import PROGRAMS, ROOT
 from runner import completion
@@ -23,7 +23,6 @@ from tools.formats.lock import Lock
 LEARNT = "customer-topics"
 HELD_OUT = ROOT / "demo" / "data" / "customer-topics-held-out.json"
 SAME = 0.1  # nats a label token: two orders of the same rows differ as much
-_RETRY = 75
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ def resume(place: Place, lock: Lock, steps: int) -> Check:
     resumed = train(place, lock)
     done = completion.check(Paths(place.storage, lock)).completion
     seen = [event["step"] for event in resumed.named("resume") + resumed.named("start") if "step" in event]
-    held = (stopped.code, resumed.code) == (_RETRY, 0) and done is not None and done.steps_done == steps
+    held = (stopped.code, resumed.code) == (RETRY, 0) and done is not None and done.steps_done == steps
     went_on = f"from step {seen[-1]}" if seen else "from its beginning"
     return Check("resume after SIGTERM", held, f"exit codes {stopped.code} and {resumed.code}; {went_on} of {steps}")
 

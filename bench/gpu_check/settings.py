@@ -72,6 +72,7 @@ SETTINGS = (
     Setting("neat packing, Liger, batch 4, no recomputation", {**_batch(4), **_PACKED, **_LIGER, **_KEPT}),
     Setting("performance: auto of the published example", performance="auto"),
     Setting("performance: auto of batch 8 x 8", _batch(8, 8), performance="auto"),
+    Setting("performance: auto of batch 8 x 16", _batch(8, 16), performance="auto", models=("1b",)),
     Setting("published example", method="qlora"),
     Setting("performance: auto", method="qlora", performance="auto"),
     Setting("published example", {"learning_rate": 1.0e-5}, method="full", models=("1b",)),

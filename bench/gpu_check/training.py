@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from tools.plan import memory
 from tools.plan.estimate import Plan
 from tools.plan.hours import flops_per_token
 from tools.predict.pairs import on_device
+
+RETRY = 75
+_LAST = 3000  # bytes of what a failed process said that are shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +99,10 @@ def train(place: Place, lock: Lock, *, stop_after: int | None = None, command: s
     """Run the runner to its end. stop_after: send SIGTERM at the progress line of that step or a later one."""
     file = place.root / f"{lock.run_id}.yaml"
     file.write_text(dump(lock.model_dump(mode="json")), encoding="utf-8")
-    started = time.time()
+    started, said = time.time(), tempfile.TemporaryFile()  # noqa: SIM115 - read below, after the process has ended
     process = subprocess.Popen(
         [sys.executable, "-m", "runner", command, "--lock", str(file), "--storage", str(place.storage)],
-        cwd=ROOT, env=_environment(place), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        cwd=ROOT, env=_environment(place), stdout=subprocess.PIPE, stderr=said, text=True,
     )  # fmt: skip
     assert process.stdout is not None
     events: list[dict[str, Any]] = []
@@ -110,6 +114,10 @@ def train(place: Place, lock: Lock, *, stop_after: int | None = None, command: s
             process.send_signal(signal.SIGTERM)
             stop_after = None
     code = process.wait()
+    if code not in (0, RETRY):
+        said.seek(0)
+        print(said.read()[-_LAST:].decode(errors="replace"), file=sys.stderr, flush=True)
+    said.close()
     first = next((event["time"] for event in events if event["event"] == "progress"), None)
     return Ended(code, events, None if first is None else first - started)
 

@@ -18,6 +18,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 from torch.utils.data import SequentialSampler
 
+from runner.kernels.install import Fuse
 from runner.probe.ways import Way
 
 SAFE = 0.9  # of the memory: fragments and longer rows of later epochs need some
@@ -36,6 +37,9 @@ class Bench:
         self._on_gpu = bool(next(trainer.model.parameters()).is_cuda)
         if trainer.args.use_cpu and not trainer.args.bf16:
             trainer.model.float()  # as runner.float32 does
+        for callback in trainer.callback_handler.callbacks:
+            if isinstance(callback, Fuse):
+                callback.fuse(trainer.model)
         trainer.create_optimizer()
         trainer.model.train()
         self._model, trainer.optimizer = trainer.accelerator.prepare(trainer.model, trainer.optimizer)

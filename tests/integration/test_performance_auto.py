@@ -132,7 +132,7 @@ def test_packed_rows_are_the_same_training(base: Path, data: Path, manifest: Dat
     fields: dict[str, Any] = {"version": 1, "description": "x", "owner": "anna.nowak", "model": "m", "datasets": ["d"]}
     wanted = {**fields, "method": "lora", "performance": "auto", "train": WRITTEN}
     choice = choose(Experiment.model_validate(wanted), model, [manifest], WRITTEN, speed.gpu(H100))
-    after = {**WRITTEN, **choice.settings}
+    after = {**WRITTEN, **choice.settings, "enable_liger_kernel": False}  # its kernels run on GPUs only
     assert after["neat_packing"]
     rows, packed = (prepared(base, data, tmp_path / name, how) for name, how in (("rows", WRITTEN), ("packed", after)))
     (loss, labels), (together, count) = rows.loss(16), packed.loss(1)

@@ -1,4 +1,4 @@
-"""The Dockerfile keeps its promises: pinned by hash, no build tools in the image, non-root, tini as process 1."""
+"""The Dockerfile keeps its promises: pinned by hash, no installers in the image, non-root, tini as process 1."""
 
 from __future__ import annotations
 
@@ -125,7 +125,9 @@ def test_last_stage_installs_nothing(last: Stage) -> None:
 
 def test_packages_are_installed_by_a_mounted_installer(stages: list[Stage]) -> None:
     """The stage that the image stands on mounts the installer, so that nothing of it stays, and holds nothing else."""
-    (run,) = stages[1].all("RUN")
+    compiler, run = stages[1].all("RUN")
+    assert INSTALLERS.findall(compiler) == ["apt-get install", "gcc", "gcc"]
+    assert "#include <Python.h>" in compiler, "the build tries what Triton will do"
     assert "--mount=type=bind,from=installers,source=/build/bootstrap/bin,target=/run/installers" in run
     assert INSTALLERS.findall(run) == ["uv pip"]
     assert run.count("/run/installers/uv ") == 2

@@ -120,7 +120,10 @@ class LockedPerformance(Strict):
     ]
     expected_gain: Annotated[float, Field(gt=0, description="How many times as fast as written, by the formulas")]
     reasons: list[str]
-    # Left out where nothing is tried: locks from before it existed keep their bytes and hashes.
+    # Left out where they say nothing: locks from before they existed keep their bytes and hashes.
+    fused: Annotated[
+        bool, Field(description="The runner's own fused attention and LoRA layers", exclude_if=lambda found: not found)
+    ] = False
     probe: Annotated[LockedProbe | None, Field(exclude_if=lambda found: found is None)] = None
 
 

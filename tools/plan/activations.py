@@ -19,14 +19,14 @@ def layer(work: Workload) -> float:
 
     Tokens x (norms + inputs of the trained linear layers + attention + MLP). A norm keeps its input in 32 bits (Liger: as
     it is) and, where its weight is trained, the normalised input too; a trained or adapted linear layer keeps its own copy
-    of its input; flash attention keeps q, k, v and its output; the gated MLP keeps gate, up and activated gate (Liger
+    of its input (fused: q, k and v share one, gate and up another, and the MLP's product is one with what down keeps); flash attention keeps q, k, v and its output; the gated MLP keeps gate, up and activated gate (Liger
     computes the last one again). Without flash attention the scores come on top.
     """
     a = work.architecture
     width, query, key = a.hidden_size, a.num_attention_heads * a.head_dim, a.num_key_value_heads * a.head_dim
     size = work.compute_bytes
     norms = 2 * width * (residual(work) if work.liger else 4) * (2 if work.method == "full" and not work.liger else 1)
-    inputs = size * (3 * width + query + 2 * width + a.intermediate_size)
+    inputs = size * ((2 if work.fused_layers else 5) * width + query + a.intermediate_size)
     attention = size * (2 * query + 2 * key)
     mlp = size * a.intermediate_size * (2 if work.liger else 3)
     scores = 0 if work.flash else _SCORES * a.num_attention_heads * work.longest

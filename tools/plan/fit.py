@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from tools.plan import memory
 from tools.plan.workload import Workload
-from tools.rules.train_package import judge
+from tools.tuning.liger import MODELS
 
 Verdict = Literal["fits", "tight", "does not fit"]
 # The formulas are within a fifth of what was measured: closer to the limit than that is no promise.
@@ -41,7 +41,7 @@ def _options(work: Workload) -> Iterator[tuple[str, Workload]]:
     batch, accumulation = int(work.value("per_device_train_batch_size")), int(work.value("gradient_accumulation_steps"))
     if not work.checkpointing:
         yield "remove disable_gradient_checkpointing", _with(work, disable_gradient_checkpointing=False)
-    if not work.liger and judge("enable_liger_kernel", True) is None:
+    if not work.liger and work.gpus and work.architecture.model_type in MODELS:
         yield "enable_liger_kernel: true", _with(work, enable_liger_kernel=True)
     if batch > 1:
         smaller = {"per_device_train_batch_size": 1, "gradient_accumulation_steps": batch * accumulation}

@@ -116,6 +116,7 @@ class Planner:
             stage=experiment.stage,
             gpus=run.resources.gpus,
             nodes=run.resources.nodes,
+            fused=run.performance is not None and run.performance.fused,
         )
 
     def _advice(self, lock: Lock, limit: float, gpu: GpuType | None) -> Choice | None:

@@ -22,7 +22,8 @@ _SAMPLE = 200
 class Workload:
     """One run as the formulas see it.
 
-    settings: LLaMA Factory's arguments; gpus, nodes: as the experiment asks (0 GPUs: the CPU).
+    settings: LLaMA Factory's arguments; gpus, nodes: as the experiment asks (0 GPUs: the CPU); fused: by the runner's own
+    attention and LoRA layers (runner/kernels).
     longest: tokens of the longest padded sequence; typical, expected: mean tokens of a row, cut to `cutoff_len`, and of
     the padded sequence in a usual batch. All three are `cutoff_len` where rows are packed or nobody measured them.
     """
@@ -37,6 +38,7 @@ class Workload:
     typical: float
     expected: float
     measured: bool
+    fused: bool = False
 
     def value(self, key: str) -> Any:
         """What LLaMA Factory uses for an argument."""
@@ -102,6 +104,11 @@ class Workload:
         """Liger's fused kernels."""
         return bool(self.value("enable_liger_kernel"))
 
+    @property
+    def fused_layers(self) -> bool:
+        """LoRA layers that keep one copy of what several of them read."""
+        return self.fused and self.method != "full" and self.shards == 1
+
 
 def workload(
     architecture: Architecture,
@@ -112,6 +119,7 @@ def workload(
     stage: Stage,
     gpus: int,
     nodes: int,
+    fused: bool = False,
 ) -> Workload:
     """The workload of a run; lengths come from the datasets' manifests."""
     cutoff = value(settings, "cutoff_len")
@@ -130,6 +138,7 @@ def workload(
         typical=sum(lengths) / len(lengths),
         expected=lengths[min(len(lengths) - 1, len(lengths) * batch // (batch + 1))],
         measured=measured,
+        fused=fused,
     )
 
 

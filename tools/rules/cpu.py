@@ -1,6 +1,6 @@
 """`gpus: 0` trains on CPUs, on few nodes and in a way that a CPU can.
 
-Quantised weights, fp16, pure bf16, TF32 and optimisers in 8 bits exist on GPUs only; LLaMA Factory or transformers
+Quantised weights, fp16, pure bf16, TF32, Liger's kernels and optimisers in 8 bits exist on GPUs only; LLaMA Factory or transformers
 stops at start. Several CPU nodes are for trying out what several GPU nodes will do.
 
 Fails:
@@ -25,7 +25,7 @@ ID = "cpu"
 KIND = "experiment"
 NEEDS = ("resources.gpus",)
 # Source: llamafactory/hparams/parser.py, get_train_args; transformers/training_args.py; accelerate for fp16.
-_GPU_ONLY = ("fp16", "pure_bf16", "tf32", "fp16_full_eval")
+_GPU_ONLY = ("fp16", "pure_bf16", "tf32", "fp16_full_eval", "enable_liger_kernel", "use_liger_kernel")
 # As many as a tenant's quota leaves for pods without a GPU (tools/expand/tenant_sizes.py).
 _MOST_NODES = 4
 _GPU_OPTIMISERS = ("8bit", "paged_", "bnb", "lion_32bit", "rmsprop_", "ademamix")

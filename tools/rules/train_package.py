@@ -30,8 +30,6 @@ NEEDS = ("train",)
 # Source: llamafactory/hparams/parser.py, _check_extra_dependencies; transformers/trainer_optimizer.py for `optim`.
 FLAGS: dict[str, str] = {
     "use_unsloth": "unsloth",
-    "enable_liger_kernel": "liger-kernel",
-    "use_liger_kernel": "liger-kernel",
     "use_galore": "galore-torch",
     "use_apollo": "apollo-torch",
     "use_badam": "badam",

@@ -12,7 +12,7 @@ from typing import Any
 
 from tools.formats.dataset import Dataset
 from tools.plan.steps import packs, training_steps, value
-from tools.rules.train_package import judge
+from tools.tuning.liger import MODELS
 from tools.tuning.packed import capacities
 
 BATCH, ACCUMULATION = "per_device_train_batch_size", "gradient_accumulation_steps"
@@ -24,11 +24,15 @@ _WORKERS = 2  # they tokenise nothing: rows are tokenised once, before; two keep
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """What the choice may not touch. train: as written; neat: whether the template's models keep packed rows apart."""
+    """What the choice may not touch. train: as written; neat: whether the template's models keep packed rows apart.
+
+    model_type: of config.json.
+    """
 
     train: Mapping[str, Any]
     stage: str
     neat: bool
+    model_type: str
     gpus: int
     nodes: int
 
@@ -66,7 +70,7 @@ def _split(settings: Mapping[str, Any], size: int, batch: int) -> dict[str, Any]
 
 
 def _kernels(author: Author) -> dict[str, Any]:
-    if author.gpus == 0 or any(key in author.train for key in _LIGER) or judge(_LIGER[0], True) is not None:
+    if author.gpus == 0 or author.model_type not in MODELS or any(key in author.train for key in _LIGER):
         return {}
     return {_LIGER[0]: True}
 

@@ -25,10 +25,11 @@ _WORTH = 1.05  # times quicker; less is within what the formulas do not know
 class Choice:
     """What the platform would change. changes: key -> (as written or LLaMA Factory's default, chosen).
 
-    gain: how many times quicker than as written, expected; reasons: one sentence each. seconds: of all steps, expected.
+    fused: whether the runner's own attention and LoRA layers compute. gain: how many times quicker than as written, expected; reasons: one sentence each. seconds: of all steps, expected.
     """
 
     changes: Mapping[str, tuple[Any, Any]]
+    fused: bool
     gain: float
     reasons: tuple[str, ...]
     seconds: float
@@ -59,28 +60,41 @@ def choose(
     template = templates().get(model.template)
     resources = experiment.resources
     neat = template is not None and template.neat_packing
-    author = Author(experiment.train, experiment.stage, neat, resources.gpus, resources.nodes)
-    ways = [_way(found, experiment, model, datasets, device) for found in candidates(author, datasets, settings)]
-    written, limit = ways[0], SAFE * device.memory
-    fits = written.bytes <= limit
+    kind = model.architecture.model_type
+    author = Author(experiment.train, experiment.stage, neat, kind, resources.gpus, resources.nodes)
+    fused = device.is_gpu
+    ways = [_way(found, experiment, model, datasets, device, fused) for found in candidates(author, datasets, settings)]
+    written, limit = _way(settings, experiment, model, datasets, device), SAFE * device.memory
+    same = ways[0]
+    fits = same.bytes <= limit
     quickest = next((way for way in sorted(ways, key=lambda way: way.seconds) if way.bytes <= limit), None)
     best = quickest or min(ways, key=lambda way: way.bytes)
-    if fits and written.seconds < _WORTH * best.seconds:
-        best = written
+    if fits and same.seconds < _WORTH * best.seconds:
+        best = same
     changes = {
         key: (value(settings, key), chosen) for key, chosen in best.settings.items() if chosen != value(settings, key)
     }
     reasons = [*_reasons(written, best, changes)]
     if not fits:
         reasons.append("as written it needs more memory than there is to be sure of")
-    return Choice(changes, max(0.1, round(written.seconds / best.seconds, 1)), tuple(reasons), best.seconds)
+    if best.work.fused_layers:
+        reasons.append(
+            "the LoRA layers and the attention of packed rows are fused: the same mathematics with fewer copies"
+        )
+    return Choice(changes, fused, max(0.1, round(written.seconds / best.seconds, 1)), tuple(reasons), best.seconds)
 
 
 def _way(
-    settings: Mapping[str, Any], experiment: Experiment, model: Model, datasets: list[Dataset], device: Device
+    settings: Mapping[str, Any],
+    experiment: Experiment,
+    model: Model,
+    datasets: list[Dataset],
+    device: Device,
+    fused: bool = False,
 ) -> _Way:
     devices = {"gpus": experiment.resources.gpus, "nodes": experiment.resources.nodes}
-    work = workload(model.architecture, datasets, settings, method=experiment.method, stage=experiment.stage, **devices)
+    how: Any = {"method": experiment.method, "stage": experiment.stage, "fused": fused, **devices}
+    work = workload(model.architecture, datasets, settings, **how)
     steps = training_steps(datasets, settings, **devices)
     return _Way(settings, work, steps, seconds(work, steps, device))
 

@@ -6,10 +6,10 @@ Only ratios are used, so what both ways share (loading, evaluation, the optimise
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from math import prod, sqrt
 
 from tools.formats.gpus import GpuType
-from tools.plan.hours import BEST_SHARE, LEAST_LAUNCH, MOST_LAUNCH, WORST_SHARE, flops_per_token
+from tools.plan.hours import LEAST_LAUNCH, MOST_LAUNCH, flops_per_token, shares
 from tools.plan.memory import GIB
 from tools.plan.steps import Steps
 from tools.plan.workload import Workload
@@ -22,7 +22,7 @@ _CPU_LAUNCH = 0.008
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What trains. memory: bytes; flops: of matrix work, a second, as usually reached; launch: seconds a layer and pass."""
+    """What trains. memory: bytes; flops: a second, on a GPU by its data sheet, else as reached; launch: seconds a layer and pass."""
 
     memory: float
     flops: float
@@ -31,9 +31,8 @@ class Device:
 
 
 def gpu(found: GpuType) -> Device:
-    """A GPU by its data sheet: the middle of the range that `ft plan` shows."""
-    reached = sqrt(BEST_SHARE * WORST_SHARE) * found.bf16_tflops * 1e12
-    return Device(found.memory_gib * GIB, reached, sqrt(LEAST_LAUNCH * MOST_LAUNCH), is_gpu=True)
+    """A GPU by its data sheet."""
+    return Device(found.memory_gib * GIB, found.bf16_tflops * 1e12, sqrt(LEAST_LAUNCH * MOST_LAUNCH), is_gpu=True)
 
 
 def cpu(memory: float) -> Device:
@@ -42,8 +41,9 @@ def cpu(memory: float) -> Device:
 
 
 def seconds(work: Workload, steps: Steps, device: Device) -> float:
-    """Time of all steps of a run: padding is computed like any token."""
+    """Time of all steps of a run, in the middle of the range that `ft plan` shows: padding is computed like any token."""
     passes = steps.optimisation_steps * int(work.value("gradient_accumulation_steps"))
     again = RECOMPUTED if work.checkpointing else 1.0
-    arithmetic = flops_per_token(work) * work.sequences * work.expected / device.flops
+    reached = device.flops * (sqrt(prod(shares(work))) if device.is_gpu else 1.0)
+    arithmetic = flops_per_token(work) * work.sequences * work.expected / reached
     return passes * again * (arithmetic + work.architecture.num_hidden_layers * device.launch)
