@@ -13,11 +13,12 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeVar
 
 from bench.gpu_check import checks, machine, table
 from bench.gpu_check.checks import Check
 from bench.gpu_check.repository import DATASET, Place, write_rows
-from bench.gpu_check.settings import SHAPES, of
+from bench.gpu_check.settings import SHAPES, Setting, of
 from bench.gpu_check.training import Line, line
 from bench.measure import BenchError
 from bench.options import ROOT
@@ -27,6 +28,7 @@ from tools.repository import Repository
 from tools.rules.train_package import judge
 
 NOTHING = "gpu-check: skipped, nothing was run: no GPU is visible here (nvidia-smi lists none)"
+_Found = TypeVar("_Found", Line, Check)
 _PACKAGES = ("llamafactory", "torch", "transformers", "peft")
 
 
@@ -62,14 +64,14 @@ class _Run:
         held: list[Check] = []
         write_rows(self._folder / f"{DATASET}.json")
         for name in ["own"] if self._args.base else self._args.models:
-            lines += self._model(name)
+            lines += map(_told, self._model(name))
             if not self._args.lines_only:
                 plan = self._place.plan(
                     "resumed", name, next(of(name)), max_steps=self._args.steps, logging_steps=1, seed=7
                 )
-                held += checks.for_model(self._place, plan.lock, self._args.steps)
+                held += map(_told, checks.for_model(self._place, plan.lock, self._args.steps))
         if not self._args.lines_only and not self._args.base:
-            held.append(self._learning())
+            held.append(_told(self._learning()))
         return lines, held
 
     def _model(self, name: str) -> Iterator[Line]:
@@ -77,7 +79,7 @@ class _Run:
         self._place.add_model(name, folder, self._args.template)
         self._place.add_rows(DATASET, self._folder / f"{DATASET}.json", name)
         for number, setting in enumerate(of(name)):
-            if self._args.only and not f"{setting.method} {setting.name}".startswith(self._args.only):
+            if not self._wanted(setting):
                 continue
             missing = [reason for key, value in setting.train.items() if (reason := judge(key, value)) is not None]
             if missing:
@@ -85,9 +87,11 @@ class _Run:
                 continue
             steps = {"max_steps": self._args.steps, "logging_steps": max(1, self._args.steps // 4), "save_steps": 10000}
             plan = self._place.plan(f"{name}-{number}", name, setting, **steps)
-            found = line(self._place, plan, name, setting.name)
-            print(f"measured: {found}", file=sys.stderr, flush=True)
-            yield found
+            yield line(self._place, plan, name, setting.name)
+
+    def _wanted(self, setting: Setting) -> bool:
+        named = f"{setting.method} {setting.name}".startswith(self._args.only or "")
+        return named and not self._args.checks_only
 
     def _synthetic(self, name: str) -> Path:
         target = self._place.storage / "models" / "base-model" / name
@@ -103,6 +107,12 @@ class _Run:
         self._place.add_model(DEMO, self._demo(), "smollm2")
         self._place.add_rows(checks.LEARNT, checks.demo_rows(), DEMO)
         return checks.learning(self._place, DEMO)
+
+
+def _told(found: _Found) -> _Found:
+    """What is known is said at once: machines are lent for a time, and a run may be cut off."""
+    print(f"measured: {found}", file=sys.stderr, flush=True)
+    return found
 
 
 def _program(*arguments: str) -> None:
@@ -125,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only", metavar="TEXT", help="settings whose method and name begin like this, as in 'lora batch'"
     )
+    parser.add_argument("--checks-only", action="store_true", help="resume, merge and learning without the table")
     parser.add_argument("--lines-only", action="store_true", help="neither resume nor merge nor learning")
     parser.add_argument("--steps", type=int, default=20, help="of each training (20)")
     parser.add_argument("--storage", type=Path, default=ROOT / ".local" / "demo", help="of the demo's base model")

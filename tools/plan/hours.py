@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import hypot
 
 from tools.formats.gpus import GpuType
 from tools.plan.steps import Steps
@@ -10,8 +11,9 @@ from tools.plan.workload import Workload
 
 HOUR = 3600
 # Measured on one H100 with LLaMA Factory 0.9.5 (7B and 1B, LoRA): from 0.4 % of the chip at batch 1 to 40 % packed with Liger.
-# Two terms explain all of it: the share of the data-sheet speed that matrix work reaches, and the time for launching kernels,
-# which no batch size shortens.
+# Two terms explain all of it: the share of the data-sheet speed that matrix work reaches, and the time in which the host launches
+# a layer's kernels, which no batch size shortens. The GPU works while the host launches, more or less: neither the sum nor the larger
+# of both, but the root of their squares' sum comes nearest to what was measured (docs/performance.md).
 BEST_SHARE, WORST_SHARE = 0.45, 0.18
 # The same with fused attention and LoRA layers: 49 % (7B) and 40 % (1B) of the data sheet, packed, with Liger, nothing computed twice.
 BEST_FUSED, WORST_FUSED = 0.50, 0.30
@@ -62,6 +64,6 @@ def duration(work: Workload, steps: Steps, gpu: GpuType | None) -> Duration:
     layers = work.architecture.num_hidden_layers
     compute = each * work.sequences / (gpu.bf16_tflops * 1e12)
     worst, best = shares(work)
-    low = passes * (compute * work.typical / best + layers * LEAST_LAUNCH)
-    high = passes * (compute * work.expected * again / worst + layers * MOST_LAUNCH)
+    low = passes * hypot(compute * work.typical / best, layers * LEAST_LAUNCH)
+    high = passes * again * hypot(compute * work.expected / worst, layers * MOST_LAUNCH)
     return Duration(low / HOUR, high / HOUR, each, tokens)

@@ -48,6 +48,7 @@ MODULES = (
     "data_mix",
     "dataloader",
     "loss",
+    "reward_model",
     "adapter_merge",
     "resume",
     "cpu",

@@ -1,4 +1,4 @@
-"""Seconds that one way of computing takes beside another, by two terms: arithmetic and launches.
+"""Seconds that one way of computing takes beside another, by two terms: arithmetic and launches (tools/plan/hours.py).
 
 Only ratios are used, so what both ways share (loading, evaluation, the optimiser's step) is left out.
 """
@@ -6,7 +6,7 @@ Only ratios are used, so what both ways share (loading, evaluation, the optimise
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod, sqrt
+from math import hypot, prod, sqrt
 
 from tools.formats.gpus import GpuType
 from tools.plan.hours import LEAST_LAUNCH, MOST_LAUNCH, flops_per_token, shares
@@ -46,4 +46,5 @@ def seconds(work: Workload, steps: Steps, device: Device) -> float:
     again = RECOMPUTED if work.checkpointing else 1.0
     reached = device.flops * (sqrt(prod(shares(work))) if device.is_gpu else 1.0)
     arithmetic = flops_per_token(work) * work.sequences * work.expected / reached
-    return passes * again * (arithmetic + work.architecture.num_hidden_layers * device.launch)
+    launches = work.architecture.num_hidden_layers * device.launch
+    return passes * again * (hypot(arithmetic, launches) if device.is_gpu else arithmetic + launches)

@@ -85,7 +85,7 @@ def test_the_plan_says_what_an_approver_asks(tmp_path: Path) -> None:
         "| **Steps** | 375 (3 epochs of 125)",
         "| **Peak GPU memory** | `██████░",
         "GiB of 79.1 GiB (20%), fits",
-        "| **Time** | 7 min to 27 min expected, stopped after 8.0 h |",
+        "| **Time** | 6 min to 34 min expected, stopped after 8.0 h |",
         "PLN expected, at most 144 PLN",
         "Differs from `exp-002`, the nearest earlier experiment, in 1 key:",
         "| `train.learning_rate` | `0.0001` | `0.0002` |",
