@@ -85,7 +85,7 @@ def fuse(layer: Any) -> None:
         if plain and base.weight.dtype == flat.dtype:
             y = _Fused.apply(flat, base.weight, base.bias, a.weight, b.weight, scale)
         else:
-            y = _Added.apply(base(flat), flat, a.weight, b.weight, scale)
+            y = _Added.apply(base(flat).to(flat.dtype), flat, a.weight, b.weight, scale)
         return y.view(*x.shape[:-1], -1)
 
     layer.forward = forward

@@ -15,7 +15,7 @@ import pytest
 from runner import tokenised
 from tests.integration.test_runner_tokenised import loaded
 from tests.integration.test_runner_training import Place
-from tests.runs import make_paths
+from tests.runs import make_paths, write_model
 
 pytestmark = [
     pytest.mark.heavy,
@@ -168,6 +168,25 @@ def test_under_autocast_a_layer_is_as_exact_as_pefts(model: Any) -> None:
     for true, theirs, ours in zip(exact, pefts, passed(torch.bfloat16), strict=True):
         assert (ours - true).norm() <= 1.1 * (theirs - true).norm()
         assert (ours - true).norm() < 0.01 * true.norm()
+
+
+def test_quantised_layers_learn_the_same(tmp_path: Path) -> None:
+    """Beside bitsandbytes' own layers in four bits, as QLoRA trains them."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    write_model(tmp_path / "base")
+    bits = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32)
+    base = AutoModelForCausalLM.from_pretrained(tmp_path / "base", quantization_config=bits)
+    quantised = get_peft_model(base, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False))
+    whole, _ = masks()
+    loss, gradients = learnt(quantised, whole)
+    assert fused(quantised) == len(gradients) // 2
+    same, found = learnt(quantised, whole)
+    assert same == pytest.approx(loss, rel=1e-6)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("option", [{"lora_dropout": 0.1}, {"use_dora": True}, {"lora_bias": True}])

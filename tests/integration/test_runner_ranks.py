@@ -146,6 +146,18 @@ def test_a_stopped_and_a_killed_gang_resume_to_the_same_end(
     assert adapter(paths).read_bytes() == adapter(undisturbed[0]).read_bytes()
 
 
+def test_a_hung_collective_is_ended_and_goes_on(undisturbed: tuple[Paths, Training], tmp_path: Path) -> None:
+    """Rank 1 stands still, so rank 0 waits for it in a collective: 75 after the limit, then bit for bit the same."""
+    paths = two(tmp_path)
+    hung = Training(tmp_path, paths, RUNNER_STALL_SECONDS="15")
+    assert hung.end(("progress", 5), lambda training: training.rank(1).suspend()) == 75, hung.output
+    assert hung.named("failure")[-1]["code"] == "stalled"
+    last = Training(tmp_path, paths)
+    assert last.end() == 0, last.output
+    assert last.named("start")[0]["step"] == 4
+    assert adapter(paths).read_bytes() == adapter(undisturbed[0]).read_bytes()
+
+
 def test_two_nodes_train_as_two_ranks_of_one(undisturbed: tuple[Paths, Training], tmp_path: Path) -> None:
     """Two pods with a rank each, on one storage: the same weights, and only node 0 says anything."""
     paths = two(tmp_path, resources={"gpus": 0, "nodes": 2})
