@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from bench.measure import BenchError, Measure, run
-from bench.options import PROGRAMS, ROOT, RUNNER_PYTHON, Options
-from bench.runner_share import EVERY, Training, forget, per_step, runner_command, train
+from bench.measure import BenchError, Measure
+from bench.options import RUNNER_PYTHON, Options
+from bench.runner_share import EVERY, Training, forget, lay_out, per_step, runner_command, train
 from bench.table import Row
 
 NAME = "outage"
@@ -36,8 +36,7 @@ def rows(options: Options) -> Iterator[Row]:
         yield Row(NAME, "python -m runner train", None, remark="no .venv-runner; make setup-runner")
         return
     steps = QUICK_STEPS if options.quick else STEPS
-    run([RUNNER_PYTHON, "-m", "demo.base_model", "--storage", options.storage], cwd=ROOT)
-    run([RUNNER_PYTHON, PROGRAMS / "training_files.py", options.storage, options.work, str(steps)], cwd=ROOT)
+    lay_out(options, steps)
     trainings: dict[str, list[Training]] = {}
     with ExitStack() as stack:
         servers = {_WORKS: stack.enter_context(_mlflow(options))} | {

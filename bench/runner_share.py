@@ -57,14 +57,19 @@ class Training:
         return Measure(first.cpu + first.children, first.wall, self.memory)
 
 
+def lay_out(options: Options, steps: int) -> None:
+    """The demo's model, and the files of a training of so many steps."""
+    run([RUNNER_PYTHON, "-m", "demo.base_model", "--storage", options.storage], cwd=ROOT)
+    run([RUNNER_PYTHON, PROGRAMS / "training_files.py", options.storage, options.work, str(steps)], cwd=ROOT)
+
+
 def rows(options: Options) -> Iterator[Row]:
     """Steps of both, starts of both, then both resumed."""
     if not RUNNER_PYTHON.exists():
         yield Row(NAME, "python -m runner train", None, remark="no .venv-runner; make setup-runner")
         return
     steps = QUICK_STEPS if options.quick else STEPS
-    run([RUNNER_PYTHON, "-m", "demo.base_model", "--storage", options.storage], cwd=ROOT)
-    run([RUNNER_PYTHON, PROGRAMS / "training_files.py", options.storage, options.work, str(steps)], cwd=ROOT)
+    lay_out(options, steps)
     bare, runner = _alternate(options, steps // EVERY + 1)
     yield from _rows("step", per_step(bare, steps - 1), per_step(runner, steps - 1), GOAL)
     yield from _rows(
