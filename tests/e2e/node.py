@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from tests.e2e import image, machine
@@ -68,6 +69,7 @@ def running(built: Cache, cluster: Cluster, programs: Programs, registry: str, i
             yield containers
         finally:
             _down(containers, home, daemons)
+            end_shims(socket)
             _restore(before)
 
 
@@ -84,6 +86,16 @@ def _down(containers: Containers, home: Path, daemons: list[Program]) -> None:
     _quietly("ip", "link", "delete", _BRIDGE)
     for hierarchy in _hierarchies():
         _quietly("find", str(hierarchy / _CGROUPS), "-depth", "-type", "d", "-exec", "rmdir", "{}", "+")
+
+
+def end_shims(socket: Path) -> None:
+    """End what containerd started for containers and forgot: one that it was making when it was stopped is in none of its lists."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            command = process.cmdline()
+            if str(socket) in command and any("containerd-shim" in part for part in command[:2]):
+                for each in [*process.children(recursive=True), process]:
+                    each.kill()
 
 
 @contextmanager

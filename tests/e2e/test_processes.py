@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.node import end_shims
 from tests.e2e.processes import Programs, wait_for
 
 pytestmark = pytest.mark.e2e
@@ -51,3 +53,25 @@ def test_killed_program_starts_again(tmp_path: Path) -> None:
         program.start()
         assert program.alive
     assert not program.alive
+
+
+def test_a_forgotten_shim_ends_with_its_containers(tmp_path: Path) -> None:
+    """By the socket of the containerd that started it: another's stays."""
+    shim = tmp_path / "containerd-shim-runc-v2"
+    shim.write_text("#!/bin/sh\nsleep 600\nexit 0\n")
+    shim.chmod(0o755)
+    started = [
+        subprocess.Popen(["/bin/sh", shim, "-address", tmp_path / name], start_new_session=True)
+        for name in ("ours", "another")
+    ]
+    ours, another = started
+    try:
+        os.kill(ours.pid, 0)
+        end_shims(tmp_path / "ours")
+        assert ours.wait(10) == -signal.SIGKILL
+        assert another.poll() is None
+    finally:
+        for each in started:
+            with suppress(ProcessLookupError):
+                os.killpg(each.pid, signal.SIGKILL)
+            each.wait()
