@@ -130,9 +130,17 @@ class Bank:
         return [line.split()[0] for line in log if not line.endswith(" N")]
 
 
-def make_key(home: Path) -> str:
-    """A signing key without a password; its fingerprint."""
+@contextmanager
+def signing_home(home: Path) -> Iterator[str]:
+    """A signing key without a password; its fingerprint. Its agent, which gpg starts in a session of its own, ends with it."""
     home.mkdir(mode=0o700, parents=True)
+    try:
+        yield _make_key(home)
+    finally:
+        subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)
+
+
+def _make_key(home: Path) -> str:
     environment = {**os.environ, "GNUPGHOME": str(home)}
     arguments = ["--batch", "--pinentry-mode", "loopback", "--passphrase", ""]
     subprocess.run(
@@ -152,10 +160,8 @@ def changed(text: str, **keys: Any) -> str:
 
 @pytest.fixture(scope="module")
 def signing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
-    """The bot's key; its agent, which gpg starts in a session of its own, ends with it."""
+    """The bot's key."""
     # Sockets of gpg's agent have short paths only.
     home = tmp_path_factory.mktemp("g") / "h"
-    try:
-        yield home, make_key(home)
-    finally:
-        subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)
+    with signing_home(home) as fingerprint:
+        yield home, fingerprint

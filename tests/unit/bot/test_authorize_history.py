@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from tests.authorizing import make_key
+from tests.authorizing import signing_home
 from tests.gitlab import bare
 from tools.bot.authorize.candidates import changed
 from tools.bot.authorize.history import Landing, faithful, landings, last_of
@@ -70,10 +71,11 @@ class Repo:
 
 
 @pytest.fixture(scope="module")
-def signer(tmp_path_factory: pytest.TempPathFactory) -> Signer:
+def signer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Signer]:
     """The bot's key."""
     home = tmp_path_factory.mktemp("g") / "h"
-    return Signer("bot", "bot@bank.example", make_key(home), home)
+    with signing_home(home) as fingerprint:
+        yield Signer("bot", "bot@bank.example", fingerprint, home)
 
 
 @pytest.fixture
