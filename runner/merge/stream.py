@@ -82,7 +82,7 @@ class _Stream:
         self.incoming, self.outgoing = hashlib.sha256(), hashlib.sha256()
         self._works: list[Work] = []
         self._pieces = enumerate(self._make())
-        self._lock = threading.Lock()
+        self._lock, self._writing = threading.Lock(), threading.Lock()
         self.error: BaseException | None = None
         self.take_in, self.take_out = _Turn(lambda: self.error is not None), _Turn(lambda: self.error is not None)
 
@@ -132,7 +132,8 @@ class _Stream:
             piece.work.apply(np.frombuffer(data, piece.work.stored), piece.first, scratch)
         if self.hashing:
             self.take_out(number, lambda: self.outgoing.update(data))
-        _put(self.written, data, piece.target)
+        with self._writing:  # the kernel lets one writer into a file, and burns the others' time while they wait for it
+            _put(self.written, data, piece.target)
 
     def finish(self) -> Streamed:
         """The findings, once all threads have ended."""
