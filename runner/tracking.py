@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from runner import localstore
 from runner.exits import Retry
 from tools.formats.lock import Lock
 
@@ -73,6 +74,7 @@ def client(uri: str) -> Any:
     from mlflow.tracking import MlflowClient
 
     try:
+        localstore.prepare(uri)
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
     except Exception as error:
         raise Unreachable(str(error)) from error
