@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,31 @@ _LOCK = Path("/run/finetuning-e2e.lock")
 _SYSCTLS = ("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops")
 
 
+@dataclass(frozen=True)
+class Node:
+    """A node that can be lost: what runs in it, and the two programs that make it one."""
+
+    cluster: Cluster
+    containers: Containers
+    containerd: Program
+    kubelet: Program
+
+    def lose(self) -> None:
+        """What is left of a machine without power: no kubelet, no containerd, no process of a pod."""
+        self.kubelet.kill()
+        self.containers.clear()
+        self.containerd.kill()
+
+    def come_back(self) -> None:
+        """The machine starts again."""
+        before = _sysctls()
+        wait_for(self.containers.answers, "containerd again", 60, [self.containerd.start()])
+        wait_for(lambda: _ready(self.cluster), "the node again", 120, [self.kubelet.start()])
+        _restore(before)
+
+
 @contextmanager
-def running(built: Cache, cluster: Cluster, programs: Programs, registry: str, images: Images) -> Iterator[Containers]:
+def running(built: Cache, cluster: Cluster, programs: Programs, registry: str, images: Images) -> Iterator[Node]:
     """A node that is ready, with one end of the bridge at ADDRESS, and nothing of it left afterwards but pulled images.
 
     registry: its URL.
@@ -66,7 +90,7 @@ def running(built: Cache, cluster: Cluster, programs: Programs, registry: str, i
             daemons.append(_kubelet(built, cluster, home, socket, programs))
             wait_for(lambda: _ready(cluster), "the node", 120, daemons)
             _restore(before)
-            yield containers
+            yield Node(cluster, containers, *daemons)
         finally:
             _down(containers, home, daemons)
             end_shims(socket)

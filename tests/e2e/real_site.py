@@ -21,6 +21,7 @@ from tests.e2e.cluster import Cluster, Manifest, read
 from tests.e2e.containers import Containers
 from tests.e2e.image import Images
 from tests.e2e.mlflow_server import MLflow
+from tests.e2e.node import Node
 from tests.e2e.processes import Programs, free_ports
 from tests.e2e.repositories import Repository, signing_key
 from tools.cli import main as ft
@@ -39,10 +40,16 @@ class Site:
     cluster: Cluster
     argocd: ArgoCD
     repository: Repository
-    containers: Containers
+    kubectl: tuple[str, ...]  # as an administrator
+    node: Node
     mlflow: MLflow
     storage: Path  # what the tenant's claim holds, on this machine
     credential: Manifest  # the Secret with the tenant's MLflow user
+
+    @property
+    def containers(self) -> Containers:
+        """What runs on the node."""
+        return self.node.containers
 
 
 @contextmanager
@@ -54,7 +61,7 @@ def running(built: Cache, images: Images, folder: Path) -> Iterator[Site]:
         key = stack.enter_context(signing_key(folder / "bot"))
         cluster = plane.cluster
         url = stack.enter_context(registry.serving(Path(images.layout)))
-        containers = stack.enter_context(node.running(built, cluster, programs, url, images))
+        one = stack.enter_context(node.running(built, cluster, programs, url, images))
         server = mlflow_server.running(folder / "mlflow", node.ADDRESS, free_ports(1)[0], programs)
         mlflow = stack.enter_context(server)
         storage = _volumes(cluster, folder / "volumes")
@@ -73,7 +80,8 @@ def running(built: Cache, images: Images, folder: Path) -> Iterator[Site]:
         argocd.settled(f"finetuning-tenant-{TENANT}")
         credential = _credential(mlflow)
         cluster.apply(credential)
-        yield Site(images, cluster, argocd, repository, containers, mlflow, storage, credential)
+        kubectl = (built.program("kubectl"), "--kubeconfig", str(cluster.kubeconfig))
+        yield Site(images, cluster, argocd, repository, kubectl, one, mlflow, storage, credential)
 
 
 def _credential(mlflow: MLflow) -> Manifest:

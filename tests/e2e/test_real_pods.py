@@ -1,6 +1,7 @@
 """One experiment in real containers on a real node: committed, trained, interrupted, resumed, merged and registered.
 
-Nothing in the manifests is made for the test; `environments/dev.yaml` names the image, MLflow and the StorageClass.
+It is interrupted by each of the ways in which a pod goes: somebody deletes it, its node is drained, its node is lost. Nothing in the
+manifests is made for the test; `environments/dev.yaml` names the image, MLflow and the StorageClass.
 """
 
 from __future__ import annotations
@@ -9,29 +10,30 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
 import pytest
 
-from tests.e2e import image, machine, platform_tree, real_site
+from tests.e2e import image, machine, node, platform_tree, real_site
 from tests.e2e.binaries import Cache
 from tests.e2e.cluster import Manifest
 from tests.e2e.containers import Process
 from tests.e2e.mlflow_server import MLflow, tags
 from tests.e2e.processes import wait_for
+from tests.e2e.real_run import PATIENCE, RealRun, events, exit_code
 from tests.e2e.real_site import FILES, GID, TENANT, UID, Site
 from tests.e2e.scenario import Experiment
 from tools.cluster.exits import end_of
 from tools.formats.lock import Lock
 from tools.repository import Repository
 
-# Pulling the image takes minutes the first time, and so does importing LLaMA Factory from a cold disk.
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
+# Pulling the image takes minutes the first time, and so does importing LLaMA Factory from a cold disk, once for each of five pods.
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2700)]
 
-STEPS, CHECKPOINT = 10, 3  # max_steps and save_steps of exp-100.yaml
-PATIENCE = 900  # seconds for a Job on a busy machine
+STEPS, CHECKPOINT = 16, 3  # max_steps and save_steps of exp-100.yaml
 
 
 @pytest.fixture(scope="module")
@@ -48,35 +50,67 @@ def site(built: Cache, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
 
 @dataclass(frozen=True)
 class Story:
-    """A run that was interrupted once, from its commit to its registered version."""
+    """A run that was interrupted three times, from its commit to its registered version."""
 
     experiment: Experiment
     lock: Lock
     inside: Process  # the first training pod's container
     refusals: str  # what it heard when it wrote outside its volumes
-    interrupted: Manifest  # the first training pod at its end
-    resumed: list[dict[str, Any]]  # what the second training pod said
+    deleted: Manifest  # the first training pod at its end
+    drained: Manifest  # the second
+    cordoned: dict[str, Any]  # `ft status` while no node takes the third
+    lost: dict[str, Any]  # `ft status` after its node was lost
+    logs: list[list[dict[str, Any]]]  # what each training pod said
+    failures: int  # pods that count against the Job's backoff limit
 
 
 @pytest.fixture(scope="module")
 def story(site: Site) -> Story:
-    """Commit the experiment, delete its training pod after a checkpoint, and wait until the sync has succeeded."""
+    """Commit the experiment, take its training pod away three times after a checkpoint, and wait until the sync has succeeded."""
     experiment = _commit(site)
+    run = RealRun(site, experiment)
     lock = Repository(site.repository.work).lock(f"{experiment.folder}/run.yaml")
-    first = _running(site, experiment, experiment.training)
-    inside = site.containers.process(first)
+    pods = [run.running(experiment.training)]
+    inside = site.containers.process(pods[0])
     forged = ("/app/forged", "/storage/data/forged", f"/storage/models/base-model/{lock.run.model.path}/forged")
-    refusals = site.containers.run(first, "touch", *forged).stderr
-    checkpoint = site.storage / "output" / "checkpoints" / experiment.run_id / f"checkpoint-{CHECKPOINT}"
-    wait_for(lambda: checkpoint.exists() or _ended(site, first), "a checkpoint", PATIENCE)
-    site.cluster.delete("Pod", first["metadata"]["name"], experiment.namespace)
-    interrupted = wait_for(lambda: _ended(site, first), "the end of the deleted pod", PATIENCE)
-    second = _running(site, experiment, experiment.training)
-    _succeeds(site, second)
-    resumed = _events(site.containers.log(second))
-    _succeeds(site, _running(site, experiment, experiment.publishing))
+    refusals = site.containers.run(pods[0], "touch", *forged).stderr
+
+    logs = [_seen(run, pods[0], CHECKPOINT)]
+    site.cluster.delete("Pod", pods[0]["metadata"]["name"], experiment.namespace)
+    deleted = run.ended(pods[0])
+
+    pods.append(run.running(experiment.training))
+    logs.append(_seen(run, pods[1], 2 * CHECKPOINT))
+    drained = run.drained(pods[1])
+    cordoned = wait_for(lambda: _unschedulable(run), "a pod that no node takes")
+    run.uncordon()
+
+    pods.append(run.running(experiment.training))
+    logs.append(_seen(run, pods[2], 3 * CHECKPOINT))
+    site.node.lose()
+    lost = run.becomes("lost-node")
+    with run.out_of_service():
+        wait_for(lambda: run.gone(pods[2]), "the end of the lost pod")
+
+    pods.append(run.running(experiment.training))
+    run.succeeds(pods[3])
+    logs.append(events(site.containers.log(pods[3])))
+    failures = experiment.started(experiment.training)["status"].get("failed", 0)
+    run.succeeds(run.running(experiment.publishing))
     experiment.reaches("Succeeded")
-    return Story(experiment, lock, inside, refusals, interrupted, resumed)
+    return Story(experiment, lock, inside, refusals, deleted, drained, cordoned, lost, logs, failures)
+
+
+def _seen(run: RealRun, pod: Manifest, step: int) -> list[dict[str, Any]]:
+    """What a pod has said until there is a checkpoint of this step or a later one."""
+    run.saved(pod, step)
+    return events(run.site.containers.log(pod))
+
+
+def _unschedulable(run: RealRun) -> dict[str, Any] | None:
+    """`ft status` once the scheduler has found no node for the next pod."""
+    found = run.status()
+    return found if "no node can take the pod" in str(found["reason"]) else None
 
 
 def test_container_is_confined(story: Story) -> None:
@@ -99,15 +133,45 @@ def test_only_its_own_volumes_are_writable(story: Story) -> None:
 
 
 def test_deleted_pod_saves_and_asks_for_another(story: Story) -> None:
-    """A deleted training pod ends with 75 within its grace period, and the Job's next pod goes on from its checkpoint."""
-    assert _exit_code(story.interrupted) == 75
-    end = end_of(story.interrupted)
+    """A deleted training pod ends with 75 within its grace period, and says why."""
+    assert exit_code(story.deleted) == 75
+    end = end_of(story.deleted)
     assert end is not None
     assert (end.code, "SIGTERM" in end.cause) == ("stopped", True)  # from the termination message that the kubelet kept
-    (resume,) = [event for event in story.resumed if event["event"] == "resume"]
-    assert int(resume["checkpoint"].rpartition("-")[2]) >= CHECKPOINT
-    (finish,) = [event for event in story.resumed if event["event"] == "finish"]
+
+
+def test_drained_pod_saves_and_counts_for_nothing(story: Story) -> None:
+    """`kubectl drain` evicts the pod: it ends with 75 and costs no retry, and `ft status` says what its successor waits for."""
+    assert exit_code(story.drained) == 75
+    end = end_of(story.drained)
+    assert end is not None
+    assert end.code == "drained"
+    assert story.cordoned["phase"] == "resuming"
+    assert "unschedulable" in story.cordoned["reason"]
+    assert story.failures == 1  # the deleted one: neither the drained nor the lost one counts
+
+
+def test_lost_node_is_recognised(story: Story) -> None:
+    """`ft status` calls the node lost, names it and says what to do; what it says was done, and the run went on."""
+    assert story.lost["phase"] == "resuming"
+    assert node.NAME in story.lost["reason"]
+    assert f"kubectl taint nodes {node.NAME} node.kubernetes.io/out-of-service=" in story.lost["remedy"]
+
+
+def test_each_pod_goes_on_from_the_checkpoint_of_the_one_before(story: Story) -> None:
+    """No pod starts anew: each resumes at or behind the checkpoint that was seen before its predecessor went."""
+    resumed = [_resumed(log) for log in story.logs]
+    assert resumed[0] is None
+    assert all((step or 0) >= seen * CHECKPOINT for seen, step in enumerate(resumed[1:], start=1)), resumed
+    assert all((before or 0) < (after or 0) for before, after in pairwise(resumed)), resumed
+    (finish,) = [event for event in story.logs[-1] if event["event"] == "finish"]
     assert finish["steps"] == STEPS
+
+
+def _resumed(log: list[dict[str, Any]]) -> int | None:
+    """The step that a pod went on from."""
+    steps = [int(event["checkpoint"].rpartition("-")[2]) for event in log if event["event"] == "resume"]
+    return steps[0] if steps else None
 
 
 def test_completion_proves_the_run(site: Site, story: Story) -> None:
@@ -121,7 +185,7 @@ def test_completion_proves_the_run(site: Site, story: Story) -> None:
 
 
 def test_interrupted_run_is_one_mlflow_run(site: Site, story: Story) -> None:
-    """Both training pods log to one MLflow run, each step once."""
+    """All four training pods log to one MLflow run, each step once."""
     (run,) = site.mlflow.runs(TENANT)
     assert tags(run["data"])["run_sha256"] == story.lock.sha256
     assert run["info"]["status"] == "FINISHED"
@@ -147,12 +211,13 @@ def test_model_is_merged_and_registered(site: Site, story: Story) -> None:
 def test_second_sync_trains_nothing(site: Site, story: Story) -> None:
     """Another sync leaves the training Job alone, and publishing again changes nothing."""
     experiment = story.experiment
+    run = RealRun(site, experiment)
     before = experiment.started(experiment.training)["metadata"]["uid"]
     proof = _files(site.storage)
     published = experiment.started(experiment.publishing)["metadata"]["uid"]
     site.argocd.sync(experiment.application)
     _repeated(experiment, published)
-    _succeeds(site, _running(site, experiment, experiment.publishing))
+    run.succeeds(run.running(experiment.publishing))
     experiment.reaches("Succeeded")
     assert experiment.started(experiment.training)["metadata"]["uid"] == before
     assert _files(site.storage) == proof
@@ -176,15 +241,16 @@ def test_mlflow_knows_tenants_apart(site: Site, story: Story) -> None:
 def test_without_its_credential_a_run_is_refused_clearly(site: Site, story: Story) -> None:
     """Without the tenant's Secret publishing ends with 75 and names the Secret; with it the same Job goes on by itself."""
     experiment, secret = story.experiment, site.credential["metadata"]
+    run = RealRun(site, experiment)
     published = experiment.started(experiment.publishing)["metadata"]["uid"]
     site.cluster.delete("Secret", secret["name"], secret["namespace"])
     site.argocd.sync(experiment.application)
     _repeated(experiment, published)
-    first = wait_for(lambda: _pod(site, experiment, experiment.publishing), "a pod of the publish Job", PATIENCE)
-    ended = wait_for(lambda: _ended(site, first), "the end of the refused pod", PATIENCE)
+    first = wait_for(lambda: run.pod(experiment.publishing), "a pod of the publish Job", PATIENCE)
+    ended = run.ended(first)
     site.cluster.apply(site.credential)
     log = site.containers.log(first)
-    assert _exit_code(ended) == 75, log[-6000:]
+    assert exit_code(ended) == 75, log[-6000:]
     assert "refuses the login: no credential" in log
     assert "the Secret mlflow-credentials" in log
     experiment.reaches("Succeeded")
@@ -211,53 +277,6 @@ def _repeated(experiment: Experiment, published: str) -> None:
         return job is not None and job["metadata"]["uid"] != published
 
     wait_for(look, "another publish Job")
-
-
-def _running(site: Site, experiment: Experiment, job: str) -> Manifest:
-    """Wait until a pod of the Job has a running container, and return it."""
-
-    def look() -> Manifest | None:
-        pod = _pod(site, experiment, job)
-        return pod if pod and "running" in _state(pod) else None
-
-    experiment.started(job)
-    return wait_for(look, f"a running pod of {job}", PATIENCE)
-
-
-def _pod(site: Site, experiment: Experiment, job: str) -> Manifest | None:
-    """A pod of the Job whose container has not ended, if there is one."""
-    pods = site.cluster.list("Pod", experiment.namespace, f"batch.kubernetes.io/job-name={job}")
-    alive = [pod for pod in pods if "terminated" not in _state(pod) and "deletionTimestamp" not in pod["metadata"]]
-    return alive[0] if alive else None
-
-
-def _succeeds(site: Site, pod: Manifest) -> None:
-    """Wait until a pod has ended, and it must have ended well."""
-    ended = wait_for(lambda: _ended(site, pod), f"the end of {pod['metadata']['name']}", PATIENCE)
-    assert _exit_code(ended) == 0, site.containers.log(pod)[-6000:]
-
-
-def _ended(site: Site, pod: Manifest) -> Manifest | None:
-    """The pod once its container has ended."""
-    now = site.cluster.get("Pod", pod["metadata"]["name"], pod["metadata"]["namespace"])
-    assert now is not None, f"{pod['metadata']['name']} is gone, and nobody saw it end"
-    return now if "terminated" in _state(now) else None
-
-
-def _state(pod: Manifest) -> dict[str, Any]:
-    """State of a pod's only container: `waiting`, `running` or `terminated`; empty before the kubelet has seen it."""
-    states = [each["state"] for each in pod["status"].get("containerStatuses", [])]
-    return states[0] if states else {}
-
-
-def _exit_code(pod: Manifest) -> int:
-    return int(_state(pod)["terminated"]["exitCode"])
-
-
-def _events(log: str) -> list[dict[str, Any]]:
-    """The runner's JSON lines in a container's log, whose every line begins with time, stream and F."""
-    lines = [line.split(" ", 3)[3] for line in log.splitlines() if line.count(" ") >= 3]
-    return [json.loads(line) for line in lines if line.startswith('{"event"')]
 
 
 def _files(storage: Path) -> dict[str, int]:
