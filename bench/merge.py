@@ -55,8 +55,11 @@ def _rows(options: Options, size: Size) -> Iterator[Row]:
     name = f"merge, {size.name}"
     copy = _repeated(options, out, ["cp", "-r", base, out])
     yield Row(name, "cp -r of the base", copy, remark="warm")
+    synced = _repeated(options, out, ["sh", "-c", _SYNCED, base, out])
+    yield Row(name, "cp -r and fsync", synced, remark="warm, and on the disk, as a merge is at its end")
     bare = _repeated(options, out, _ours(options))
-    yield Row(name, "python -m runner merge", bare, remark=_verdict(bare, copy))
+    remark = f"{_verdict(bare, copy)}; {bare.wall / synced.wall:.1f} times cp and fsync"
+    yield Row(name, "python -m runner merge", bare, remark=remark)
     hashed = _repeated(options, out, [*_ours(options), "--report", options.work / "report.json"])
     yield Row(name, "the same with all hashes", hashed, remark=f"{hashed.wall / copy.wall:.1f} times cp")
     yield from _throttled(options, name)
