@@ -32,9 +32,8 @@ def prepare(uri: str) -> None:
     with tempfile.TemporaryDirectory(prefix=f".{file.name}-", dir=file.parent, ignore_cleanup_errors=True) as folder:
         made = Path(folder) / file.name
         MlflowClient(tracking_uri=f"{_SCHEME}{made}").search_experiments(max_results=1)
-        with suppress(
-            OSError
-        ):  # another process was faster; or a file system without links, where MLflow makes its tables itself
+        # Refused where another process was faster, and by a file system without links: MLflow makes its tables itself there.
+        with suppress(OSError):
             os.link(made, file)
     for left in file.parent.glob(f".{file.name}-*"):
         with suppress(OSError):  # its maker has just taken it away
