@@ -1,4 +1,4 @@
-"""Puts the parts in where the lock asks for them (`performance.fused`) and a GPU trains; nowhere else. Imported only after transformers.
+"""Puts the parts in where the lock asks for them (`performance.fused`), a GPU's or a CPU's; nowhere else. Imported only after transformers.
 
 FSDP shares weights out behind the layers' backs, and torch.compile (2.11) loses the gradients of products in place: there the
 LoRA layers stay peft's.
@@ -17,7 +17,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from runner.events import message
-from runner.kernels import lora, packed
+from runner.kernels import head, lora, packed
 from runner.storage import Paths
 
 # Decoders with plain causal attention, whose class asks transformers for its attention function and which LLaMA Factory leaves there.
@@ -33,8 +33,10 @@ def callbacks(paths: Paths) -> list[TrainerCallback]:
     """Install what fits this run; the callbacks that finish it once the model is there."""
     count_read_tokens()
     performance = paths.lock.run.performance
-    if performance is None or not performance.fused or not torch.cuda.is_available():
+    if performance is None or not performance.fused:
         return []
+    if not torch.cuda.is_available():
+        return [] if paths.lock.run.resources.gpus else [Narrow()]
     settings, together = paths.lock.run.settings, packs_plainly(paths)
     if together:
         collator.prepare_4d_attention_mask = packed.lengths
@@ -94,3 +96,16 @@ class Fuse(TrainerCallback):  # type: ignore[misc]  # transformers is absent whe
             lora.fuse(layer)
         if layers:
             message(f"{len(fused)} of {len(layers)} LoRA layers are fused")
+
+
+class Narrow(TrainerCallback):  # type: ignore[misc]  # transformers is absent where mypy runs
+    """Before the first step on a CPU: the head computes the labelled tokens only."""
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """The model is there, with its adapter; one whose loss is another stays as it is."""
+        del args, state, control
+        if head.fits(kwargs["model"]):
+            head.narrow(kwargs["model"])
+            message("the head computes the labelled tokens only")

@@ -122,7 +122,11 @@ class LockedPerformance(Strict):
     reasons: list[str]
     # Left out where they say nothing: locks from before they existed keep their bytes and hashes.
     fused: Annotated[
-        bool, Field(description="The runner's own fused attention and LoRA layers", exclude_if=lambda found: not found)
+        bool,
+        Field(
+            description="The runner's own parts: fused attention and LoRA layers; on a CPU a head over labelled tokens",
+            exclude_if=lambda found: not found,
+        ),
     ] = False
     probe: Annotated[LockedProbe | None, Field(exclude_if=lambda found: found is None)] = None
 

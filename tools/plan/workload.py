@@ -16,14 +16,15 @@ from tools.plan.steps import packs, value
 PAIRS = frozenset({"rm", "dpo"})
 _PAD_TO = 8  # llamafactory/train/*/workflow.py: the collator pads to a multiple of 8 tokens
 _SAMPLE = 200
+_OTHER_LOSS = ("use_dft_loss", "use_asft_loss", "use_eaft_loss", "label_smoothing_factor", "enable_liger_kernel")
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
     """One run as the formulas see it.
 
-    settings: LLaMA Factory's arguments; gpus, nodes: as the experiment asks (0 GPUs: the CPU); fused: by the runner's own
-    attention and LoRA layers (runner/kernels).
+    settings: LLaMA Factory's arguments; gpus, nodes: as the experiment asks (0 GPUs: the CPU); fused: with the runner's own
+    parts (runner/kernels).
     longest: tokens of the longest padded sequence; typical, expected: mean tokens of a row, cut to `cutoff_len`, and of
     the padded sequence in a usual batch. All three are `cutoff_len` where rows are packed or nobody measured them.
     """
@@ -107,7 +108,13 @@ class Workload:
     @property
     def fused_layers(self) -> bool:
         """LoRA layers that keep one copy of what several of them read."""
-        return self.fused and self.method != "full" and self.shards == 1
+        return self.fused and self.gpus > 0 and self.method != "full" and self.shards == 1
+
+    @property
+    def labelled_head(self) -> bool:
+        """A head that computes the labelled tokens only: on a CPU, where nothing but the model's own loss reads its logits."""
+        own = self.stage == "sft" and not any(self.settings.get(key) for key in _OTHER_LOSS)
+        return self.fused and self.gpus == 0 and own
 
 
 def workload(

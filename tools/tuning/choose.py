@@ -25,7 +25,7 @@ _WORTH = 1.05  # times quicker; less is within what the formulas do not know
 class Choice:
     """What the platform would change. changes: key -> (as written or LLaMA Factory's default, chosen).
 
-    fused: whether the runner's own attention and LoRA layers compute. gain: how many times quicker than as written, expected; reasons: one sentence each. seconds: of all steps, expected.
+    fused: whether the runner's own parts compute. gain: how many times quicker than as written, expected; reasons: one sentence each. seconds: of all steps, expected.
     """
 
     changes: Mapping[str, tuple[Any, Any]]
@@ -62,8 +62,9 @@ def choose(
     neat = template is not None and template.neat_packing
     kind = model.architecture.model_type
     author = Author(experiment.train, experiment.stage, neat, kind, resources.gpus, resources.nodes)
-    fused = device.is_gpu
-    ways = [_way(found, experiment, model, datasets, device, fused) for found in candidates(author, datasets, settings)]
+    ways = [
+        _way(found, experiment, model, datasets, device, fused=True) for found in candidates(author, datasets, settings)
+    ]
     written, limit = _way(settings, experiment, model, datasets, device), SAFE * device.memory
     same = ways[0]
     fits = same.bytes <= limit
@@ -81,6 +82,9 @@ def choose(
         reasons.append(
             "the LoRA layers and the attention of packed rows are fused: the same mathematics with fewer copies"
         )
+    if best.work.labelled_head:
+        reasons.append("the model's head computes only the tokens that have a label: the others' logits reach no loss")
+    fused = device.is_gpu or best.work.labelled_head
     return Choice(changes, fused, max(0.1, round(written.seconds / best.seconds, 1)), tuple(reasons), best.seconds)
 
 

@@ -104,12 +104,22 @@ def test_rows_that_nobody_measured_are_not_packed() -> None:
 
 
 def test_liger_only_on_gpus() -> None:
-    """The kernels are chosen where they run; a CPU has neither them nor the fused layers."""
+    """The kernels are chosen where they run; a CPU has neither them nor the fused layers, but a head over labelled tokens."""
     after, choice = chosen(PUBLISHED)
     assert (after["enable_liger_kernel"], choice.fused) == (True, True)
     assert any("fused" in reason for reason in choice.reasons)
     after, choice = chosen(PUBLISHED, resources={"gpus": 0}, device=CPU)
-    assert ("enable_liger_kernel" in after, choice.fused) == (False, False)
+    assert ("enable_liger_kernel" in after, choice.fused) == (False, True)
+    assert not any("fused" in reason for reason in choice.reasons)
+    assert "tokens that have a label" in choice.reasons[-1]
+
+
+@pytest.mark.parametrize("other", [{"use_dft_loss": True}, {"label_smoothing_factor": 0.1}])
+def test_another_loss_reads_all_logits(other: dict[str, Any]) -> None:
+    """On a CPU nothing is left for the runner to do then."""
+    _, choice = chosen({**PUBLISHED, **other}, resources={"gpus": 0}, device=CPU)
+    assert not choice.fused
+    assert not any("label" in reason for reason in choice.reasons)
 
 
 def test_liger_only_for_models_that_it_knows() -> None:
