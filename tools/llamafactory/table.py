@@ -36,6 +36,8 @@ class Argument(NamedTuple):
     help: str
 
 
+SPECIAL_LOSSES = ("use_dft_loss", "use_eaft_loss", "use_asft_loss")  # computed by LLaMA Factory, from all logits
+
 Slot = str | Mapping[str, str]
 
 

@@ -10,13 +10,14 @@ from typing import Any
 from tools.formats.dataset import Dataset
 from tools.formats.experiment import Method, Stage
 from tools.formats.model import Architecture
+from tools.llamafactory.table import SPECIAL_LOSSES
 from tools.plan.lengths import sample
 from tools.plan.steps import packs, value
 
 PAIRS = frozenset({"rm", "dpo"})
 _PAD_TO = 8  # llamafactory/train/*/workflow.py: the collator pads to a multiple of 8 tokens
 _SAMPLE = 200
-_OTHER_LOSS = ("use_dft_loss", "use_asft_loss", "use_eaft_loss", "label_smoothing_factor", "enable_liger_kernel")
+_OTHER_LOSS = (*SPECIAL_LOSSES, "label_smoothing_factor", "enable_liger_kernel")
 
 
 @dataclass(frozen=True, slots=True)

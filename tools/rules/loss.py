@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tools.findings import Finding
+from tools.llamafactory.table import SPECIAL_LOSSES
 from tools.rules.subject import Subject
 from tools.rules.train import later
 
@@ -27,7 +28,6 @@ KIND = "experiment"
 NEEDS = ("stage", "train")
 # Source: llamafactory/hparams/finetuning_args.py, __post_init__; train/sft/trainer.py.
 _SMALLEST = 1e-6
-_SPECIAL = ("use_dft_loss", "use_eaft_loss", "use_asft_loss")
 
 
 def check(subject: Subject) -> Iterator[Finding]:
@@ -41,6 +41,6 @@ def check(subject: Subject) -> Iterator[Finding]:
         )
     if stage != "sft":
         return
-    first, *others = later(subject, *(key for key in _SPECIAL if train.get(key) is True)) or [""]
+    first, *others = later(subject, *(key for key in SPECIAL_LOSSES if train.get(key) is True)) or [""]
     for key in others:
         yield document.finding(("train", key), ID, f"{key} and {first} are both true", "one of them", "remove one")
